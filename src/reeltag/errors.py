@@ -1,0 +1,84 @@
+"""Every error ReelTag raises on purpose; a caller catches `ReelTagError` and shows `str(error)`.
+
+    ReelTagError                 exit code 1: it failed, and the message says what to do
+    ├── InputError               exit code 2: something given to us cannot be used
+    │   ├── DatasetError         a dataset folder, split or feature that is absent or damaged
+    │   ├── RowError             one row of a source file (names file, row and column)
+    │   ├── ConfigError          a setting that does not exist or has an impossible value
+    │   ├── MissingFeatureError  a model needs a feature the dataset lacks
+    │   └── UnsafeFileError      a file that tries to make us run code
+    ├── ClipError                a clip that cannot be decoded, with the reason
+    ├── MissingExtraError        an optional library is absent; names the pip command
+    └── RunError                 a run folder that is absent, damaged or of another kind
+
+Messages follow one rule: what we got, what we expected, what to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class ReelTagError(Exception):
+    """Base of every error ReelTag raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(ReelTagError):
+    """Something given to us (an argument, a file, a row) cannot be used."""
+
+    exit_code = 2
+
+
+class DatasetError(InputError):
+    """A dataset folder, split or feature that is absent, damaged or of a newer format."""
+
+
+class RowError(InputError):
+    """One row of a source file cannot be read.
+
+    `row` counts from 1 as an editor's line numbers do where the source has lines.
+    """
+
+    def __init__(self, file: Path | str, row: int | None, column: str | None, message: str) -> None:
+        self.file, self.row, self.column = Path(file), row, column
+        place = str(file)
+        if row is not None:
+            place += f", row {row}"
+        if column is not None:
+            place += f", column {column!r}"
+        super().__init__(f"{place}: {message}")
+
+
+class ConfigError(InputError):
+    """A setting that does not exist or whose value is impossible."""
+
+
+class MissingFeatureError(InputError):
+    """A model needs a feature the dataset lacks."""
+
+
+class UnsafeFileError(InputError):
+    """A file that would run code or reach outside its folder if it were trusted."""
+
+
+class ClipError(ReelTagError):
+    """A clip that cannot be decoded. `reason` is one short sentence for people."""
+
+    def __init__(self, clip: Path | str, reason: str) -> None:
+        self.clip, self.reason = Path(clip), reason
+        super().__init__(f"{clip}: {reason}")
+
+
+class MissingExtraError(ReelTagError):
+    """An optional library is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed. Run: pip install 'reeltag[{extra}]'")
+
+
+class RunError(ReelTagError):
+    """A run folder that is absent, damaged or was made for something else."""
+
+    exit_code = 2

@@ -1,0 +1,59 @@
+"""The one place that decides threads, devices and randomness for a process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import sys
+
+import torch
+
+from reeltag.errors import ConfigError
+
+
+def set_threads(threads: int | None = None) -> int:
+    """Set torch's threads once for this process and return the count.
+
+    Default: every core this process may use. Idle OpenMP threads sleep
+    (`OMP_WAIT_POLICY=PASSIVE`): spinning ones stall when cores are shared.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    count = threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(count)
+    return count
+
+
+def device_of(name: str = "auto") -> torch.device:
+    """The torch device named `name`: auto, cpu, cuda, cuda:1, mps ...
+
+    Raises `ConfigError` when the device is not usable here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as fault:
+        raise ConfigError(
+            f"Got device {name!r}, which is not usable here ({str(fault).splitlines()[0]}). "
+            "Expected auto, cpu, cuda, cuda:N or mps."
+        ) from fault
+    return device
+
+
+def seed_of(*parts: int | str) -> int:
+    """A 63-bit seed that is a pure function of `parts` (seed, epoch, step, purpose)."""
+    digest = hashlib.sha256("/".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def generator_of(*parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A torch generator whose stream is a pure function of `parts`."""
+    return torch.Generator(device=device).manual_seed(seed_of(*parts))
+
+
+def peak_rss_mb() -> float:
+    """The largest resident memory of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
