@@ -1,0 +1,181 @@
+"""A dataset and a split in, numbers out: what models train on and are judged by.
+
+`Corpus.training` is all a model ever learns from: its vocabularies, posts and features
+are those of the training part alone, so nothing of a validation or test post can leak
+into a count, a graph, a history or a normaliser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from reeltag.data.batches import FeatureReader, PostBatch
+from reeltag.data.dataset import Dataset
+from reeltag.data.feature import Feature, Manifest
+from reeltag.data.ragged import Ragged
+from reeltag.data.splits import Split, open_split
+from reeltag.data.vocabulary import UNKNOWN, Vocabulary
+from reeltag.errors import DatasetError, MissingFeatureError
+
+NO_TIME = -(2**62)
+"""Stands for an absent time in `Posts.times`."""
+
+
+@dataclass(frozen=True)
+class Posts:
+    """Some posts as numbers, n of them.
+
+    rows (n,) positions in the dataset; users (n,) ids or -1; hashtags: ids of those in the
+    vocabulary; outside (n,): how many of the post's hashtags the vocabulary lacks;
+    times (n,) seconds since 1970 or `NO_TIME`.
+    """
+
+    rows: Tensor
+    users: Tensor
+    hashtags: Ragged
+    outside: Tensor
+    times: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def select(self, index: Tensor) -> Posts:
+        """The posts at positions `index`."""
+        return Posts(
+            self.rows[index],
+            self.users[index],
+            self.hashtags.select(index),
+            self.outside[index],
+            self.times[index],
+        )
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Everything a model may learn from: the training posts and nothing else."""
+
+    posts: Posts
+    hashtags: Vocabulary
+    users: Vocabulary
+    reader: FeatureReader
+    captions: pl.Series = field(repr=False)
+    """Captions of the training posts (n,), hashtags already removed."""
+
+    @property
+    def manifests(self) -> dict[str, Manifest]:
+        """The features in use, by name."""
+        return self.reader.manifests
+
+    @cached_property
+    def triples(self) -> tuple[Tensor, Tensor]:
+        """Every (post, hashtag) use: training position (m,) and hashtag id (m,)."""
+        return self.posts.hashtags.row_of_value, self.posts.hashtags.values
+
+    def batch(self, index: Tensor) -> PostBatch:
+        """Training posts at positions `index` (n,) as model input; knows they are its own."""
+        return self.reader.batch(self.posts.rows[index], self.posts.users[index], own=index)
+
+
+class Corpus:
+    """The three parts of a split, in the numbering of its training part."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: Split,
+        features: Sequence[str] | None = None,
+        hashtags: Vocabulary | None = None,
+        users: Vocabulary | None = None,
+    ) -> None:
+        """Number the posts of `dataset`.
+
+        Args:
+            features: names of the features to read; default every vector feature.
+            hashtags, users: vocabularies of a stored run; default those of the training part.
+        """
+        self.dataset, self.split = dataset, split
+        train = dataset.posts[split.rows("train")]
+        if hashtags is None:
+            hashtags = Vocabulary.count(
+                train["hashtags"].explode(empty_as_null=True), split.recipe.min_hashtag_uses
+            )
+        if not len(hashtags):
+            raise DatasetError(
+                f"No hashtag is used {split.recipe.min_hashtag_uses} times or more in the training "
+                f"part of split {split.name!r}, so there is nothing to recommend."
+            )
+        self.hashtags = hashtags
+        self.users = Vocabulary.count(train["user"]) if users is None else users
+        self.reader = FeatureReader(choose_features(dataset, features))
+
+    @cached_property
+    def training(self) -> TrainingSet:
+        """What models learn from."""
+        captions = self.dataset.posts["caption"].gather(self.split.rows("train"))
+        return TrainingSet(self.part("train"), self.hashtags, self.users, self.reader, captions)
+
+    def part(self, part: str) -> Posts:
+        """The posts of train, validation or test."""
+        return self.posts_at(self.split.rows(part))
+
+    def posts_at(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Posts:
+        """The posts at `rows` of the dataset, numbered by this corpus's vocabularies."""
+        chosen = self.dataset.posts.select("user", "hashtags", "time")[rows]
+        lengths = chosen["hashtags"].list.len().to_numpy().astype(np.int64)
+        owner = torch.from_numpy(np.repeat(np.arange(len(rows)), lengths))
+        ids = torch.from_numpy(
+            self.hashtags.ids_of(chosen["hashtags"].explode(empty_as_null=False)).copy()
+        )
+        known = ids != UNKNOWN
+        hashtags = Ragged.from_pairs(owner[known], ids[known], len(rows))
+        times = chosen["time"].dt.epoch("s").fill_null(NO_TIME).to_numpy().astype(np.int64)
+        return Posts(
+            rows=torch.from_numpy(np.asarray(rows, dtype=np.int64)),
+            users=torch.from_numpy(self.users.ids_of(chosen["user"]).copy()),
+            hashtags=hashtags,
+            outside=torch.from_numpy(lengths) - hashtags.lengths,
+            times=torch.from_numpy(times.copy()),
+        )
+
+    def batch(self, posts: Posts, index: Tensor) -> PostBatch:
+        """Posts at positions `index` of `posts` as model input."""
+        return self.reader.batch(posts.rows[index], posts.users[index])
+
+
+def open_corpus(dataset: Dataset, split: str, features: Sequence[str] | None = None) -> Corpus:
+    """The corpus of a stored split."""
+    return Corpus(dataset, open_split(dataset, split), features)
+
+
+def choose_features(dataset: Dataset, names: Sequence[str] | None) -> list[Feature]:
+    """Open the named features, or every vector feature.
+
+    A bare modality (`visual`) stands for all vector features of that modality.
+    Raises `MissingFeatureError` where a name matches none.
+    """
+    manifests = dataset.features
+    vectors = [name for name, manifest in manifests.items() if manifest.kind == "vector"]
+    if names is None:
+        return [dataset.feature(name) for name in vectors]
+    chosen: list[str] = []
+    for wanted in names:
+        found = (
+            [wanted]
+            if wanted in manifests
+            else [name for name in vectors if manifests[name].modality == wanted]
+        )
+        if not found:
+            raise MissingFeatureError(
+                f"{dataset.path} has no feature {wanted!r}; it has: "
+                f"{', '.join(manifests) or 'none'}. Make one: reeltag extract {dataset.path} "
+                "--visual efficientnet-lite1 --acoustic logmel --textual minilm"
+            )
+        chosen += [name for name in found if name not in chosen]
+    return [dataset.feature(name) for name in chosen]

@@ -1,0 +1,80 @@
+"""Lists of different lengths as two tensors: values one after the other, and where each starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Row n owns `values[offsets[n]:offsets[n + 1]]` (the layout of a CSR matrix's indices).
+
+    Shapes: values (m,) int64, offsets (rows + 1,) int64.
+    """
+
+    values: Tensor
+    offsets: Tensor
+
+    @staticmethod
+    def from_pairs(rows: Tensor, values: Tensor, count: int) -> Ragged:
+        """Build from parallel row numbers and values; `count` rows, order in a row is kept."""
+        order = torch.argsort(rows, stable=True)
+        lengths = torch.bincount(rows, minlength=count)
+        offsets = torch.zeros(count + 1, dtype=torch.int64, device=rows.device)
+        torch.cumsum(lengths, 0, out=offsets[1:])
+        return Ragged(values[order], offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Tensor:
+        """Length of each row (rows,)."""
+        return self.offsets[1:] - self.offsets[:-1]
+
+    @property
+    def row_of_value(self) -> Tensor:
+        """The row each value belongs to (m,)."""
+        rows = torch.arange(len(self), device=self.offsets.device)
+        return torch.repeat_interleave(rows, self.lengths)
+
+    def positions(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the values of `rows` (n,) lie.
+
+        Returns `(positions, owner)`, both (k,): index into `values`, and the position in
+        `rows` that the value belongs to. No Python loop, no host sync beyond the size k.
+        """
+        lengths = self.lengths[rows]
+        owner = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), lengths)
+        starts = self.offsets[rows] - (torch.cumsum(lengths, 0) - lengths)
+        return starts[owner] + torch.arange(len(owner), device=rows.device), owner
+
+    def select(self, rows: Tensor) -> Ragged:
+        """The rows named, in that order."""
+        positions, _ = self.positions(rows)
+        offsets = torch.zeros(len(rows) + 1, dtype=torch.int64, device=rows.device)
+        torch.cumsum(self.lengths[rows], 0, out=offsets[1:])
+        return Ragged(self.values[positions], offsets)
+
+    def padded(self, fill: int = -1) -> Tensor:
+        """A (rows, longest) table, short rows filled with `fill` at the end."""
+        width = int(self.lengths.max()) if len(self) else 0
+        table = self.values.new_full((len(self), width), fill)
+        rows = self.row_of_value
+        table[rows, torch.arange(len(self.values), device=rows.device) - self.offsets[rows]] = (
+            self.values
+        )
+        return table
+
+    def dense(self, columns: int) -> Tensor:
+        """A (rows, columns) boolean table, true where the row holds the column."""
+        table = torch.zeros(len(self), columns, dtype=torch.bool, device=self.values.device)
+        table[self.row_of_value, self.values] = True
+        return table
+
+    def to(self, device: torch.device | str) -> Ragged:
+        """The same on another device."""
+        return Ragged(self.values.to(device), self.offsets.to(device))

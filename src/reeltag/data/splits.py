@@ -1,0 +1,148 @@
+"""Which posts train, which choose, which judge: a dataset in, one part a post out.
+
+    by user     each user's posts at random in the given ratio (GCN-PHR §4.1)
+    by random   all posts at random
+    by time     oldest posts train, newest test: nothing from the future is learned
+    by column   the source's own split (`--map split=COL` at import)
+
+A split is `splits/<name>.parquet` (post, part) and `splits/<name>.toml`, how it was made.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from reeltag.data.dataset import Dataset
+from reeltag.data.schema import PARTS
+from reeltag.errors import ConfigError, DatasetError
+from reeltag.storage import atomic_file, read_toml, write_toml
+
+By = Literal["user", "random", "time", "column"]
+
+
+@dataclass(frozen=True)
+class SplitRecipe:
+    """How posts are divided; stored beside the split."""
+
+    by: By = "user"
+    ratio: tuple[int, int, int] = (8, 1, 1)
+    """Shares of train, validation and test."""
+    seed: int = 0
+    min_hashtag_uses: int = 1
+    """Hashtags with fewer uses in the training part leave the vocabulary."""
+
+    def __post_init__(self) -> None:
+        if self.by not in get_args(By):
+            raise ConfigError(f"Got --by {self.by!r}, expected one of {', '.join(get_args(By))}.")
+        if len(self.ratio) != 3 or min(self.ratio) < 0 or self.ratio[0] < 1:
+            raise ConfigError(
+                f"Got --ratio {':'.join(map(str, self.ratio))}, "
+                "expected train:validation:test such as 8:1:1."
+            )
+        if self.min_hashtag_uses < 1:
+            raise ConfigError(
+                f"Got --min-hashtag-uses {self.min_hashtag_uses}, expected 1 or more."
+            )
+
+
+@dataclass(frozen=True)
+class Split:
+    """A stored split: `parts` holds one of train, validation, test or null a post."""
+
+    name: str
+    recipe: SplitRecipe
+    parts: pl.Series
+
+    def rows(self, part: str) -> NDArray[np.int64]:
+        """Positions (n,) of the posts of `part` in `dataset.posts`."""
+        return self.parts.eq_missing(part).arg_true().to_numpy().astype(np.int64)
+
+
+def parse_ratio(text: str) -> tuple[int, int, int]:
+    """Read '8:1:1'. Raises `ConfigError` where it is not three whole numbers."""
+    try:
+        first, second, third = (int(part) for part in text.split(":"))
+    except ValueError:
+        raise ConfigError(
+            f"Got --ratio {text!r}, expected three whole numbers such as 8:1:1."
+        ) from None
+    return first, second, third
+
+
+def divide(posts: pl.DataFrame, recipe: SplitRecipe) -> pl.Series:
+    """The part of each post (n,), null where the source's own split leaves a post out."""
+    if recipe.by == "column":
+        if posts["part"].null_count() == posts.height:
+            raise DatasetError(
+                "The posts carry no split of their own. Import with --map split=COLUMN, "
+                "or split --by user, random or time."
+            )
+        return posts["part"]
+    if recipe.by == "time" and posts["time"].null_count():
+        raise DatasetError(
+            f"{posts['time'].null_count()} of {posts.height} posts have no time, so they cannot "
+            "be split by time. Import with --map time=COLUMN, or split --by user or random."
+        )
+    numbers = np.random.default_rng(recipe.seed).permutation(posts.height)
+    # Ties in time (many posts in one second) are drawn, so they do not follow file order.
+    order = pl.struct("time", "draw") if recipe.by == "time" else pl.col("draw")
+    group = ["user"] if recipe.by == "user" else [pl.lit(0)]
+    train, validation, test = recipe.ratio
+    framed = posts.select("user", "time").with_columns(draw=pl.Series(numbers))
+    place = order.rank("ordinal").over(group) - 1
+    count = pl.len().over(group).cast(pl.Int64)
+    to_train = count * train // (train + validation + test)
+    rest = count - to_train
+    to_validation = rest * validation // max(validation + test, 1)
+    return framed.select(
+        pl.when(place < to_train)
+        .then(pl.lit("train"))
+        .when(place < to_train + to_validation)
+        .then(pl.lit("validation"))
+        .otherwise(pl.lit("test"))
+        .alias("part")
+    )["part"]
+
+
+def make_split(dataset: Dataset, name: str, recipe: SplitRecipe) -> Split:
+    """Divide the posts of `dataset` and store the split under `name`, atomically."""
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        raise ConfigError(f"Got split name {name!r}, expected letters, digits, '-', '_' or '.'.")
+    parts = divide(dataset.posts, recipe)
+    counts = {part: int((parts == part).sum()) for part in PARTS}
+    if not counts["train"]:
+        raise DatasetError(f"Split {name!r} leaves no post to train on: {counts}.")
+    folder = dataset.path / "splits"
+    write_toml(folder / f"{name}.toml", {"format": 1, **asdict(recipe), "counts": counts})
+    with atomic_file(folder / f"{name}.parquet") as stream:
+        pl.DataFrame({"post": dataset.posts["post"], "part": parts}).write_parquet(stream)
+    return Split(name, recipe, parts)
+
+
+def open_split(dataset: Dataset, name: str) -> Split:
+    """Open a stored split. Raises `DatasetError` where it is absent or of other posts."""
+    path = dataset.path / "splits" / f"{name}.parquet"
+    if name not in dataset.splits:
+        have = ", ".join(dataset.splits) or "none"
+        raise DatasetError(
+            f"{dataset.path} has no split {name!r}; it has: {have}. "
+            f"Make one: reeltag split {dataset.path} --name {name} --by user"
+        )
+    stored = pl.read_parquet(path)
+    if not stored["post"].equals(dataset.posts["post"]):
+        raise DatasetError(f"{path} was made for other posts. Make it again: reeltag split.")
+    return Split(name, _read_recipe(path.with_suffix(".toml")), stored["part"])
+
+
+def _read_recipe(path: Path) -> SplitRecipe:
+    stored: dict[str, Any] = read_toml(path, DatasetError)
+    return SplitRecipe(
+        stored["by"], tuple(stored["ratio"]), stored["seed"], stored["min_hashtag_uses"]
+    )

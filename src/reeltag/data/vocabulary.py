@@ -1,0 +1,84 @@
+"""Names to numbers: a vocabulary of users or hashtags counted on training posts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from reeltag.errors import RunError
+from reeltag.storage import atomic_file
+
+UNKNOWN = -1
+"""Id of a name the vocabulary does not hold."""
+
+
+class Vocabulary:
+    """Names with their training counts; ids run from the most used name to the least.
+
+    Ties in count are ordered by name, so equal data gives equal ids. Rankings resolve
+    equal scores towards the lower id, that is, towards the more used hashtag.
+    """
+
+    def __init__(self, names: Sequence[str], counts: Sequence[int]) -> None:
+        self.names = list(names)
+        self.counts: NDArray[np.int64] = np.asarray(counts, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Id by name."""
+        return {name: number for number, name in enumerate(self.names)}
+
+    def id_of(self, name: str | None) -> int:
+        """The id of one name, or `UNKNOWN`."""
+        return UNKNOWN if name is None else self.index.get(name, UNKNOWN)
+
+    def ids_of(self, names: pl.Series) -> NDArray[np.int64]:
+        """Ids of a whole column (n,), `UNKNOWN` where a name is null or not held."""
+        if not self.names:
+            return np.full(len(names), UNKNOWN, dtype=np.int64)
+        ids = names.replace_strict(
+            pl.Series(self.names),
+            pl.Series(range(len(self))),
+            default=UNKNOWN,
+            return_dtype=pl.Int64,
+        )
+        return ids.fill_null(UNKNOWN).to_numpy().astype(np.int64, copy=False)
+
+    @classmethod
+    def count(cls, names: pl.Series, minimum: int = 1) -> Vocabulary:
+        """Count a column of names (nulls left out), keeping those with `minimum` uses."""
+        counted = (
+            names.drop_nulls()
+            .alias("name")
+            .to_frame()
+            .group_by("name")
+            .len()
+            .filter(pl.col("len") >= minimum)
+            .sort(["len", "name"], descending=[True, False])
+        )
+        return cls(counted["name"].to_list(), counted["len"].to_list())
+
+    def save(self, path: Path) -> None:
+        """Write as Parquet (name, count), atomically."""
+        with atomic_file(path) as stream:
+            pl.DataFrame(
+                {"name": self.names, "count": self.counts},
+                schema={"name": pl.Utf8, "count": pl.Int64},
+            ).write_parquet(stream)
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        """Read what `save` wrote. Raises `RunError` where it is damaged."""
+        try:
+            stored = pl.read_parquet(path)
+            return cls(stored["name"].to_list(), stored["count"].to_list())
+        except (OSError, pl.exceptions.PolarsError) as fault:
+            raise RunError(f"Vocabulary {path} cannot be read: {fault}") from fault

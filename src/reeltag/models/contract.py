@@ -1,0 +1,184 @@
+"""What a model is: posts by users in, a score for every hashtag out, in one of two forms.
+
+    Factorised   score(post, j) = query(post) · vector(j): the catalogue is one matrix product
+    Pairwise     the score needs the pair; the model still scores the catalogue in blocks
+
+and in one of two ways to learn:
+
+    Counted      `fit` looks at the training posts once
+    Trained      `fit` prepares (graphs, normalisers), then a trainer minimises `loss`
+
+The rest of the system sees only `encode`, `score_all` and `score_pairs`. All state lives
+in parameters and registered buffers, so one safetensors file stores any model.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from reeltag.data.batches import PostBatch
+from reeltag.data.corpus import TrainingSet
+from reeltag.data.feature import Manifest
+from reeltag.errors import MissingFeatureError, RunError
+
+Encoded = dict[str, Tensor]
+"""What a model keeps of a batch of posts; every tensor's first dimension is the batch."""
+
+
+class ModelConfig(BaseModel):
+    """Settings of a model; every one can be set from TOML and with `--set` by its name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a model must know to be built: enough to build it again without the data."""
+
+    users: int
+    hashtags: int
+    manifests: Mapping[str, Manifest]
+    """Features by name, in the order in which batches carry them."""
+
+    @staticmethod
+    def of(training: TrainingSet) -> Sizes:
+        """The sizes of a training set."""
+        return Sizes(len(training.users), len(training.hashtags), training.manifests)
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """One step's examples: B posts, a hashtag each carries, n it does not.
+
+    positives (B,), negatives (B, n).
+    """
+
+    posts: PostBatch
+    positives: Tensor
+    negatives: Tensor
+
+
+class Model(nn.Module, ABC):
+    """Base of all models. Subclasses set the class variables and name their paper."""
+
+    name: ClassVar[str]
+    Config: ClassVar[type[ModelConfig]] = ModelConfig
+    needs_users: ClassVar[bool] = False
+    needs_features: ClassVar[bool] = False
+
+    def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
+        super().__init__()
+        self.config, self.sizes = config, sizes
+        if self.needs_users and not sizes.users:
+            raise MissingFeatureError(
+                f"{self.name} learns a vector for each user, but no training post has a user. "
+                "Expected a user column (reeltag import --map user=COL). "
+                "Models that work without users: popularity, content-knn."
+            )
+        if self.needs_features and not sizes.manifests:
+            raise MissingFeatureError(
+                f"{self.name} reads what posts contain, but the dataset has no vector feature. "
+                "Make one: reeltag extract DATASET --visual efficientnet-lite1 "
+                "--acoustic logmel --textual minilm"
+            )
+
+    @abstractmethod
+    def fit(self, training: TrainingSet) -> None:
+        """Take in the training posts: counts, graphs, normalisers. Never anything else."""
+
+    @abstractmethod
+    def encode(self, posts: PostBatch) -> Encoded:
+        """What scoring needs of a batch of B posts."""
+
+    @abstractmethod
+    def score_all(self, encoded: Encoded) -> Tensor:
+        """Scores of the whole catalogue (B, H); larger is better."""
+
+    def score_pairs(self, encoded: Encoded, candidates: Tensor) -> Tensor:
+        """Scores of each post's own `candidates` (B, C): (B, C)."""
+        return self.score_all(encoded).gather(1, candidates)
+
+    def bytes_per_post(self) -> int:
+        """Memory that `score_all` takes for one post, for blocks under a budget."""
+        return 3 * 4 * self.sizes.hashtags
+
+    def refresh(self) -> None:
+        """Recompute what is cached for scoring from the parameters (after training)."""
+
+    def scored(self, posts: PostBatch) -> Tensor:
+        """Shorthand: `score_all(encode(posts))`."""
+        return self.score_all(self.encode(posts))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All state by name, contiguous, on the CPU: what a run stores."""
+        return {key: value.detach().cpu().contiguous() for key, value in self.state_dict().items()}
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take state stored by `tensors`; buffers may have any length, parameters may not.
+
+        Raises `RunError` where names or shapes do not fit.
+        """
+        own = self.state_dict()
+        if set(own) != set(tensors):
+            raise RunError(
+                f"{self.name}: the stored tensors differ from the model's: "
+                f"missing {sorted(set(own) - set(tensors))}, "
+                f"unknown {sorted(set(tensors) - set(own))}."
+            )
+        parameters, device = dict(self.named_parameters()), self.device
+        for key, value in tensors.items():
+            if key in parameters:
+                if parameters[key].shape != value.shape:
+                    raise RunError(
+                        f"{self.name}: {key} has shape {tuple(value.shape)}, "
+                        f"expected {tuple(parameters[key].shape)}."
+                    )
+                parameters[key].data.copy_(value)
+            else:
+                path, _, leaf = key.rpartition(".")
+                owner = self.get_submodule(path)
+                owner._buffers[leaf] = value.to(device, copy=True)
+
+    def buffer(self, name: str, value: Tensor) -> None:
+        """Register state that is counted rather than trained."""
+        self.register_buffer(name, value)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's state lies."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            return tensor.device
+        return torch.device("cpu")
+
+
+class Factorised(Model):
+    """score = query · vector: subclasses give `hashtag_vectors`, `encode` gives "query"."""
+
+    @abstractmethod
+    def hashtag_vectors(self) -> Tensor:
+        """One vector a hashtag (H, D)."""
+
+    def score_all(self, encoded: Encoded) -> Tensor:
+        return encoded["query"] @ self.hashtag_vectors().T
+
+    def score_pairs(self, encoded: Encoded, candidates: Tensor) -> Tensor:
+        vectors = self.hashtag_vectors()[candidates]
+        return torch.einsum("bd,bcd->bc", encoded["query"], vectors)
+
+
+class Trained(Model):
+    """A model that a trainer fits by gradient steps on `loss`."""
+
+    training_defaults: ClassVar[Mapping[str, Any]] = {}
+    """Preset of `reeltag.training.config.TrainingConfig` for this model."""
+
+    @abstractmethod
+    def loss(self, batch: TrainingBatch) -> Tensor:
+        """Mean loss of a batch, a scalar with a gradient."""

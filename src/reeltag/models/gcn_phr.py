@@ -1,0 +1,216 @@
+"""GCN-PHR: graph convolution over users, hashtags and posts (Wei et al., ACM MM 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, logsigmoid
+
+from reeltag.data.batches import PostBatch
+from reeltag.data.corpus import TrainingSet
+from reeltag.graph import Subgraph, TagGraph, incoming, without_own
+from reeltag.models.contract import Encoded, ModelConfig, Sizes, Trained, TrainingBatch
+from reeltag.models.layers.modalities import ModalityInput
+from reeltag.models.layers.post_messages import NodeConvolution
+from reeltag.models.layers.segments import Aggregation
+
+_BLOCK_BYTES = 64 << 20
+
+
+class GcnPhrConfig(ModelConfig):
+    """Settings of `GcnPhr`; the defaults are the paper's preset."""
+
+    dim: int = Field(64, ge=1)
+    """Latent width D (the paper's default)."""
+    layers: int = Field(1, ge=1, le=4)
+    """Graph convolutions L stacked; layer l reads layer l-1."""
+    aggregation: Aggregation = "mean"
+    """How messages are joined: mean (Eq. 2), add (Eq. 6 as printed) or max."""
+    fusion: Literal["network", "transform"] = "network"
+    """Eq. 7 or Eq. 8."""
+    scoring: Literal["cat", "full"] = "cat"
+    """`full` is Eq. 9-10 as printed; `cat`, the released default, an MLP with one hidden layer."""
+    mask_own_post: bool = False
+    """Beyond the paper: a training post's own uses send it no message in its own step."""
+
+
+class GcnPhr(Trained):
+    """User-specific post and hashtag vectors, ranked by their inner product.
+
+    Equations 1-8 (`NodeConvolution`) give u_i and h_j, then
+
+        v̄ = φ(W_v v_k + W_uv u_i + b)      (Eq. 9)
+        h̄ = φ(W_h h_j + W_u u_i + b')      (Eq. 10)
+        score = h̄ · v̄,   loss = mean -ln σ(s+ - s-)   (Eq. 11; weight decay in the optimiser)
+
+    with φ = leaky ReLU. Both scorings have the form  c_k · φ(A_j + B_i) + d_k,  so the
+    catalogue is scored in blocks of the elementwise part.
+
+    Departures from the paper: features are standardised on the training posts; a user
+    never seen in training gets the mean user vector; a hashtag vector exists for each
+    hashtag of the vocabulary even if only posts without a user carry it.
+
+    A step touches only the posts, users and hashtags that send messages to its batch.
+    """
+
+    name = "gcn-phr"
+    Config = GcnPhrConfig
+    needs_users = True
+    needs_features = True
+    training_defaults: ClassVar[dict[str, float]] = {
+        "learning_rate": 1e-3,
+        "weight_decay": 0.1,
+        "batch_size": 1024,
+    }
+    config: GcnPhrConfig
+
+    def __init__(self, config: GcnPhrConfig, sizes: Sizes) -> None:
+        super().__init__(config, sizes)
+        D = config.dim
+        self.input = ModalityInput(sizes.manifests)
+        V = self.input.width
+        self.user_embedding = nn.Parameter(torch.randn(sizes.users, D) * 0.1)
+        self.hashtag_embedding = nn.Parameter(torch.randn(sizes.hashtags, D) * 0.1)
+        self.user_side = nn.ModuleList(self._convolution() for _ in range(config.layers))
+        self.hashtag_side = nn.ModuleList(self._convolution() for _ in range(config.layers))
+        self.post_in = nn.Linear(V, D)
+        self.post_user = nn.Linear(D, D, bias=False)
+        self.hashtag_in = nn.Linear(D, D)
+        self.hashtag_user = nn.Linear(D, D, bias=False)
+        if config.scoring == "cat":
+            self.post_out = nn.Linear(D, D)
+            self.hashtag_out = nn.Linear(D, D)
+        self.buffer("user_vectors", torch.zeros(sizes.users, D))
+        self.buffer("hashtag_vectors", torch.zeros(sizes.hashtags, D))
+        self.buffer("nobody", torch.zeros(D))
+        self._graph: TagGraph | None = None
+        self._features: Tensor
+        self.register_buffer("_features", torch.zeros(0, V), persistent=False)
+
+    def _convolution(self) -> NodeConvolution:
+        c = self.config
+        return NodeConvolution(self.input.width, c.dim, c.aggregation, c.fusion)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        moved = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self._graph is not None:
+            self._graph = self._graph.to(self.device)
+        return moved
+
+    def fit(self, training: TrainingSet) -> None:
+        self.input.fit(training)
+        self._graph = TagGraph.build(training)
+        everything = training.batch(torch.arange(len(training.posts)))
+        self._features = self.input(everything)
+
+    def propagate(
+        self, users: Tensor, hashtags: Tensor, layer: int, own: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Vectors of `users` (n,) and `hashtags` (m,) after `layer` convolutions.
+
+        `own` = (posts (n,), posts (m,)): training posts whose uses send no message there.
+        """
+        if layer == 0:
+            return self.user_embedding[users], self.hashtag_embedding[hashtags]
+        if self._graph is None:
+            raise RuntimeError("fit the model before propagating over its graph")
+        to_users = incoming(self._graph.users, users)
+        to_hashtags = incoming(self._graph.hashtags, hashtags)
+        if own is not None:
+            to_users = without_own(to_users, own[0])
+            to_hashtags = without_own(to_hashtags, own[1])
+        below_users, user_of = torch.unique(to_hashtags.neighbours, return_inverse=True)
+        below_hashtags, hashtag_of = torch.unique(to_users.neighbours, return_inverse=True)
+        posts, post_of = torch.unique(
+            torch.cat([to_users.posts, to_hashtags.posts]), return_inverse=True
+        )
+        features = self._features[posts]
+        U, H = self.propagate(below_users, below_hashtags, layer - 1)
+        split = len(to_users.posts)
+        return (
+            self._convolve(self.user_side[layer - 1], to_users, H[hashtag_of], features,
+                           post_of[:split], len(users)),
+            self._convolve(self.hashtag_side[layer - 1], to_hashtags, U[user_of], features,
+                           post_of[split:], len(hashtags)),
+        )  # fmt: skip
+
+    @staticmethod
+    def _convolve(
+        side: nn.Module, graph: Subgraph, neighbours: Tensor, features: Tensor,
+        post_of: Tensor, nodes: int,
+    ) -> Tensor:  # fmt: skip
+        out: Tensor = side(neighbours, graph.pair_node, graph.use_pair, features, post_of, nodes)
+        return out
+
+    def refresh(self) -> None:
+        """Cache u_i and h_j of every user and hashtag, from the full graph."""
+        if self._graph is None:
+            return
+        with torch.no_grad():
+            device = self.device
+            self.user_vectors, self.hashtag_vectors = self.propagate(
+                torch.arange(self.sizes.users, device=device),
+                torch.arange(self.sizes.hashtags, device=device),
+                self.config.layers,
+            )
+            self.nobody = self.user_vectors.mean(0)
+
+    def _post_side(self, v: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(c, B, d) of  score = c · φ(A_j + B) + d  for posts v (n, V) by users u (n, D)."""
+        hidden = leaky_relu(self.post_in(v) + self.post_user(u))
+        B = self.hashtag_user(u)
+        if self.config.scoring == "full":
+            return hidden, B, hidden.new_zeros(len(hidden))
+        query = self.post_out(hidden)
+        return query @ self.hashtag_out.weight, B, query @ self.hashtag_out.bias
+
+    def loss(self, batch: TrainingBatch) -> Tensor:
+        posts = batch.posts
+        n = batch.negatives.shape[1]
+        wanted = torch.cat([batch.positives, batch.negatives.reshape(-1)])
+        if self.config.mask_own_post:
+            users, user_of = torch.arange(len(posts), device=wanted.device), slice(None)
+            own_of_tags = torch.cat([posts.own, posts.own.repeat_interleave(n)])
+            U, T = self.propagate(posts.users.clamp(min=0), wanted, self.config.layers,
+                                  (posts.own, own_of_tags))  # fmt: skip
+            u, h = U[users[user_of]], T
+        else:
+            users, user_of_post = torch.unique(posts.users.clamp(min=0), return_inverse=True)
+            hashtags, hashtag_of = torch.unique(wanted, return_inverse=True)
+            U, T = self.propagate(users, hashtags, self.config.layers)
+            u, h = U[user_of_post], T[hashtag_of]
+        c, B, d = self._post_side(self.input(posts), u)
+        A = self.hashtag_in(h)
+        positive, negative = A[: len(posts)], A[len(posts) :].view(len(posts), n, -1)
+        s_positive = (c * leaky_relu(positive + B)).sum(1) + d
+        s_negative = torch.einsum("bd,bnd->bn", c, leaky_relu(negative + B.unsqueeze(1)))
+        s_negative = s_negative + d.unsqueeze(1)
+        return -logsigmoid(s_positive.unsqueeze(1) - s_negative).mean()
+
+    def encode(self, posts: PostBatch) -> Encoded:
+        known = (posts.users >= 0).unsqueeze(1)
+        u = torch.where(known, self.user_vectors[posts.users.clamp(min=0)], self.nobody)
+        c, B, d = self._post_side(self.input(posts), u)
+        return {"c": c, "B": B, "d": d}
+
+    def score_all(self, encoded: Encoded) -> Tensor:
+        c, B, d = encoded["c"], encoded["B"], encoded["d"]
+        A = self.hashtag_in(self.hashtag_vectors)
+        block = max(1, _BLOCK_BYTES // (4 * len(c) * self.config.dim))
+        return torch.cat(
+            [
+                torch.einsum("bd,bjd->bj", c, leaky_relu(A[j : j + block] + B.unsqueeze(1)))
+                for j in range(0, len(A), block)
+            ],
+            1,
+        ) + d.unsqueeze(1)
+
+    def score_pairs(self, encoded: Encoded, candidates: Tensor) -> Tensor:
+        c, B, d = encoded["c"], encoded["B"], encoded["d"]
+        A = self.hashtag_in(self.hashtag_vectors)
+        hidden = leaky_relu(A[candidates] + B.unsqueeze(1))
+        return torch.einsum("bd,bcd->bc", c, hidden) + d.unsqueeze(1)

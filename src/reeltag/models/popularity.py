@@ -1,0 +1,33 @@
+"""MostPopular: the same hashtags for everybody, by their uses in training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from reeltag.data.batches import PostBatch
+from reeltag.data.corpus import TrainingSet
+from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+
+
+class Popularity(Model):
+    """score(post, j) = number of training posts that carry j."""
+
+    name = "popularity"
+
+    def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
+        super().__init__(config, sizes)
+        self.buffer("uses", torch.zeros(sizes.hashtags))
+
+    def fit(self, training: TrainingSet) -> None:
+        _, hashtags = training.triples
+        self.uses = torch.bincount(hashtags, minlength=self.sizes.hashtags).float()
+
+    def encode(self, posts: PostBatch) -> Encoded:
+        return {"users": posts.users}
+
+    def score_all(self, encoded: Encoded) -> Tensor:
+        return self.uses.expand(len(encoded["users"]), -1)
+
+    def score_pairs(self, encoded: Encoded, candidates: Tensor) -> Tensor:
+        return self.uses[candidates]

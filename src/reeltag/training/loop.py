@@ -1,0 +1,176 @@
+"""A prepared model and training posts in, the model of its best epoch out.
+
+The batch order is a pure function of (seed, epoch) and the negatives of (seed, epoch,
+step), so a run that was killed and resumed ends with the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reeltag.data.corpus import TrainingSet
+from reeltag.data.negatives import NegativeSampler
+from reeltag.errors import MissingExtraError, ReelTagError
+from reeltag.models.contract import Trained, TrainingBatch
+from reeltag.progress import say, track
+from reeltag.runtime import generator_of, seed_of
+from reeltag.training.checkpoints import (
+    Checkpoint,
+    Progress,
+    load_checkpoint,
+    optimiser_tensors,
+    restore_optimiser,
+    save_checkpoint,
+)
+from reeltag.training.config import TrainingConfig
+
+Validate = Callable[[Trained], dict[str, float]]
+"""Judges the model on validation posts and returns its metrics."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """The triples of a training set: position of the post (m,), the hashtag on it (m,)."""
+
+    posts: Tensor
+    hashtags: Tensor
+
+
+def examples_of(model: Trained, training: TrainingSet) -> Example:
+    """Every use of a hashtag; models with user vectors learn from posts with a user."""
+    posts, hashtags = training.triples
+    if model.needs_users:
+        known = training.posts.users[posts] >= 0
+        posts, hashtags = posts[known], hashtags[known]
+    return Example(posts, hashtags)
+
+
+def batches_of(
+    examples: Example, training: TrainingSet, config: TrainingConfig, epoch: int
+) -> Iterator[TrainingBatch]:
+    """The batches of one epoch, in an order that depends on (seed, epoch) alone."""
+    sampler = NegativeSampler(training.posts.hashtags, len(training.hashtags))
+    order = torch.randperm(len(examples.posts), generator=generator_of(config.seed, epoch, "order"))
+    for step, index in enumerate(torch.split(order, config.batch_size)):
+        posts = examples.posts[index]
+        drawn = sampler.draw(
+            posts, config.negatives, generator_of(config.seed, epoch, step, "negatives")
+        )
+        yield TrainingBatch(training.batch(posts), examples.hashtags[index], drawn)
+
+
+def train(
+    model: Trained,
+    training: TrainingSet,
+    config: TrainingConfig,
+    validate: Validate,
+    *,
+    settings: dict[str, Any],
+    checkpoint: Path,
+    resume: bool = False,
+    logs: Path | None = None,
+) -> Progress:
+    """Fit `model` by gradient steps, keep the epoch best on validation, stop early.
+
+    Args:
+        validate: called after each epoch; `config.select` names the metric that chooses.
+        settings: everything that decides the result; a checkpoint of other settings is refused.
+        checkpoint: written after each epoch; read first when `resume` is set and it exists.
+        logs: folder for TensorBoard event files.
+    """
+    optimiser = optimiser_of(model, config)
+    progress = Progress()
+    best: dict[str, Tensor] = {}
+    if resume and checkpoint.is_file():
+        stored = load_checkpoint(checkpoint, settings)
+        progress, best = stored.progress, stored.best
+        model.load_tensors(stored.model)
+        restore_optimiser(optimiser, stored.optimiser)
+        say(f"Resuming after epoch {progress.epoch} (best: epoch {progress.best_epoch}).")
+    writer = _writer(logs)
+    examples = examples_of(model, training)
+    steps = -(-len(examples.posts) // config.batch_size)
+    with track(f"training {model.name}", config.epochs * steps) as bar:
+        bar.advance(progress.epoch * steps)
+        while progress.epoch < config.epochs and not _stale(progress, config):
+            epoch = progress.epoch + 1
+            torch.manual_seed(seed_of(config.seed, epoch, "dropout"))
+            loss = _epoch(model, batches_of(examples, training, config, epoch), optimiser, bar)
+            model.refresh()
+            scores = validate(model)
+            progress.epoch = epoch
+            progress.history.append({"epoch": epoch, "loss": loss, **scores})
+            if scores[config.select] > progress.best_score:
+                progress.best_epoch, progress.best_score = epoch, scores[config.select]
+                best = {key: value.clone() for key, value in model.tensors().items()}
+            bar.note(f"loss {loss:.4f}  {config.select} {scores[config.select]:.4f}")
+            if writer is not None:
+                for name, value in progress.history[-1].items():
+                    writer.add_scalar(name, value, epoch)
+            save_checkpoint(
+                checkpoint,
+                Checkpoint(progress, model.tensors(), best, optimiser_tensors(optimiser), settings),
+            )
+    if writer is not None:
+        writer.close()
+    model.load_tensors(best)
+    return progress
+
+
+def optimiser_of(model: Trained, config: TrainingConfig) -> torch.optim.Optimizer:
+    """The optimiser over the model's parameters."""
+    parameters, rate, decay = model.parameters(), config.learning_rate, config.weight_decay
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(parameters, rate, config.momentum, weight_decay=decay)
+    if config.optimiser == "adamw":
+        return torch.optim.AdamW(parameters, rate, weight_decay=decay)
+    return torch.optim.Adam(parameters, rate, weight_decay=decay)
+
+
+def _epoch(
+    model: Trained, batches: Iterator[TrainingBatch], optimiser: torch.optim.Optimizer, bar: Any
+) -> float:
+    model.train()
+    total = torch.zeros((), dtype=torch.float64, device=model.device)
+    count = 0
+    for batch in batches:
+        placed = TrainingBatch(
+            batch.posts.to(model.device),
+            batch.positives.to(model.device),
+            batch.negatives.to(model.device),
+        )
+        optimiser.zero_grad(set_to_none=True)
+        loss = model.loss(placed)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        # Summed on the device: reading it each step would wait for the accelerator.
+        total += loss.detach().double() * len(batch.positives)
+        count += len(batch.positives)
+        bar.advance()
+    mean = float(total) / max(count, 1)
+    if mean != mean or mean == float("inf"):
+        raise ReelTagError(
+            f"The loss of {model.name} is {mean}, so training has diverged. "
+            "Lower the step size: --set learning_rate=0.0003"
+        )
+    return mean
+
+
+def _stale(progress: Progress, config: TrainingConfig) -> bool:
+    return progress.epoch - progress.best_epoch >= config.patience and progress.epoch > 0
+
+
+def _writer(logs: Path | None) -> Any:
+    if logs is None:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise MissingExtraError("TensorBoard", "report") from None
+    return SummaryWriter(str(logs))

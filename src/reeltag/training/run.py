@@ -1,0 +1,145 @@
+"""A run: a folder that holds a trained model and all it needs to be used without its data.
+
+run.toml              what was trained on what, settings, features, versions, results
+model.safetensors     the model's tensors
+hashtags.parquet      vocabulary (name, training uses); users.parquet likewise
+evidence/             what reasons are read from (`reeltag.training.evidence`)
+history.json          loss and validation metrics of each epoch
+README.md             the model card
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+import reeltag
+from reeltag.data.corpus import Corpus
+from reeltag.data.feature import Manifest
+from reeltag.data.vocabulary import Vocabulary
+from reeltag.errors import RunError
+from reeltag.models.contract import Model, Sizes
+from reeltag.models.registry import build
+from reeltag.runtime import device_of
+from reeltag.storage import read_toml, sha256_of, write_bytes, write_toml
+from reeltag.training.config import TrainingConfig
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """An opened run."""
+
+    path: Path
+    description: dict[str, Any]
+    model: Model
+    hashtags: Vocabulary
+    users: Vocabulary
+
+    @property
+    def manifests(self) -> dict[str, Manifest]:
+        """The features the model reads, by name."""
+        return dict(self.model.sizes.manifests)
+
+
+def save_run(
+    path: Path,
+    model: Model,
+    corpus: Corpus,
+    *,
+    name: str,
+    settings: dict[str, Any],
+    training: TrainingConfig,
+    results: dict[str, Any],
+) -> None:
+    """Write the files of a run into `path`, each atomically; `run.toml` last.
+
+    A folder without `run.toml` is an unfinished run and is refused by `load_run`.
+    """
+    write_bytes(path / "model.safetensors", save(model.tensors()))
+    corpus.hashtags.save(path / "hashtags.parquet")
+    corpus.users.save(path / "users.parquet")
+    write_toml(
+        path / "run.toml",
+        {
+            "format": FORMAT,
+            "model": name,
+            "settings": settings,
+            "training": training.model_dump(),
+            "dataset": {
+                "name": corpus.dataset.path.name,
+                "source": corpus.dataset.description["source"],
+                "counts": corpus.dataset.counts,
+                "sha256": corpus.dataset.description["sha256"],
+            },
+            "split": {"name": corpus.split.name, **asdict(corpus.split.recipe)},
+            "sizes": {
+                "users": model.sizes.users,
+                "hashtags": model.sizes.hashtags,
+                "training_posts": len(corpus.training.posts),
+                "parameters": sum(p.numel() for p in model.parameters()),
+            },
+            "features": [asdict(m) for m in model.sizes.manifests.values()],
+            "results": results,
+            "versions": {
+                "reeltag": reeltag.__version__,
+                "torch": torch.__version__,
+                "polars": pl.__version__,
+                "python": platform.python_version(),
+            },
+            "sha256": {
+                file: sha256_of(path / file)
+                for file in ("model.safetensors", "hashtags.parquet", "users.parquet")
+            },
+        },
+    )
+
+
+def load_run(path: Path | str, device: str = "auto") -> Run:
+    """Open a run. Raises `RunError` where it is absent, unfinished or damaged."""
+    path = Path(path)
+    description = read_description(path)
+    for file, expected in description["sha256"].items():
+        if not (path / file).is_file() or sha256_of(path / file) != expected:
+            raise RunError(
+                f"{path / file} is missing or damaged (its checksum differs). Train again."
+            )
+    try:
+        manifests = {
+            stored["name"]: Manifest(**{**stored, "shape": tuple(stored["shape"])})
+            for stored in description["features"]
+        }
+        sizes = Sizes(description["sizes"]["users"], description["sizes"]["hashtags"], manifests)
+        model = build(description["model"], description["settings"], sizes)
+        model.load_tensors(load_file(path / "model.safetensors"))
+    except (SafetensorError, KeyError, TypeError) as fault:
+        raise RunError(f"{path} is damaged: {fault}. Train again.") from fault
+    model = model.to(device_of(device)).eval()
+    hashtags = Vocabulary.load(path / "hashtags.parquet")
+    users = Vocabulary.load(path / "users.parquet")
+    return Run(path, description, model, hashtags, users)
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """`run.toml` of a finished run. Raises `RunError` where there is none."""
+    toml = path / "run.toml"
+    if not toml.is_file():
+        unfinished = (path / "checkpoint.safetensors").is_file()
+        hint = (
+            "It is unfinished: train again with --resume."
+            if unfinished
+            else "Make one: reeltag train DATASET --model NAME --out RUN"
+        )
+        raise RunError(f"{path} is no ReelTag run. {hint}")
+    description = read_toml(toml)
+    if description.get("format") != FORMAT:
+        raise RunError(f"{toml}: got format {description.get('format')}, expected {FORMAT}.")
+    return description
