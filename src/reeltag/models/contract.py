@@ -112,8 +112,9 @@ class Model(nn.Module, ABC):
     def refresh(self) -> None:
         """Recompute what is cached for scoring from the parameters (after training)."""
 
+    @torch.no_grad()
     def scored(self, posts: PostBatch) -> Tensor:
-        """Shorthand: `score_all(encode(posts))`."""
+        """Shorthand: `score_all(encode(posts))`, without gradients."""
         return self.score_all(self.encode(posts))
 
     def tensors(self) -> dict[str, Tensor]:

@@ -1,0 +1,34 @@
+"""`reeltag split`: which posts train, choose and judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from reeltag.cli.show import print_table
+from reeltag.data.dataset import Dataset
+from reeltag.data.schema import PARTS
+from reeltag.data.splits import SplitRecipe, make_split, parse_ratio
+
+
+def command(
+    dataset: Path = typer.Argument(..., help="Dataset folder."),
+    name: str = typer.Option("main", help="Name of the split."),
+    by: str = typer.Option(
+        "user", help="user (each user's posts at random), random, time (oldest train) or column."
+    ),
+    ratio: str = typer.Option("8:1:1", help="Shares of train, validation and test."),
+    seed: int = typer.Option(0, help="Seed of the random draw."),
+    min_hashtag_uses: int = typer.Option(
+        1, help="Hashtags with fewer uses in the training part leave the vocabulary."
+    ),
+) -> None:
+    """Divide the posts of a dataset; a dataset can hold many splits.
+
+    Example: reeltag split news5 --name main --by user --seed 0
+    """
+    recipe = SplitRecipe(by, parse_ratio(ratio), seed, min_hashtag_uses)  # type: ignore[arg-type]
+    split = make_split(Dataset.open(dataset), name, recipe)
+    rows = [[part, len(split.rows(part))] for part in PARTS]
+    print_table(f"{dataset}: split {name!r} by {by}", ["part", "posts"], rows)

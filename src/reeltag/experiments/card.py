@@ -1,0 +1,53 @@
+"""A run's description in, its model card (Markdown) out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reeltag.models.registry import entry_of
+
+
+def model_card(run: dict[str, Any]) -> str:
+    """What was trained, on what, how well it did and what it must not be used for."""
+    data, split, sizes, results = run["dataset"], run["split"], run["sizes"], run["results"]
+    on = "validation" if "validation" in results else "train"
+    metrics = results[on]
+    features = run["features"]
+    lines = [
+        f"# {run['model']} on {data['name']}",
+        "",
+        f"Source of the method: {entry_of(run['model']).source}.",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| training posts | {sizes['training_posts']:,} |",
+        f"| hashtags it can recommend | {sizes['hashtags']:,} |",
+        f"| users it knows | {sizes['users']:,} |",
+        f"| parameters | {sizes['parameters']:,} |",
+        f"| split | {split['name']} (by {split['by']}, seed {split['seed']}) |",
+        f"| epochs | {results['epochs']}, kept epoch {results['best_epoch']} |",
+        f"| training time | {results['seconds']:.1f} s |",
+        "",
+        f"## Results on {on} (full ranking)",
+        "",
+        "| metric | value |",
+        "| --- | --- |",
+        *(f"| {name} | {value:.4f} |" for name, value in metrics.items()),
+        "",
+        "## Features it reads",
+        "",
+        *(f"* {f['name']}: {f['extractor']} ({f['source']}, {f['shape']})" for f in features),
+        *([] if features else ["None."]),
+        "",
+        "## Settings",
+        "",
+        *(f"* {key} = {value!r}" for key, value in run["settings"].items()),
+        *(f"* training.{key} = {value!r}" for key, value in run["training"].items()),
+        "",
+        "## Limits",
+        "",
+        "It recommends hashtags of its training posts only, and it repeats their habits and "
+        "biases. Scores order hashtags for one post; they are no probabilities.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,150 @@
+"""Dataset, split and a model's name in, a finished run folder out."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reeltag.data.corpus import Corpus, open_corpus
+from reeltag.data.dataset import Dataset
+from reeltag.errors import InputError
+from reeltag.evaluation.evaluate import Report, evaluate
+from reeltag.evaluation.protocols import judge
+from reeltag.experiments.card import model_card
+from reeltag.models.contract import Model, Sizes, Trained
+from reeltag.models.registry import entry_of
+from reeltag.progress import say
+from reeltag.runtime import device_of, seed_of
+from reeltag.storage import write_text
+from reeltag.training.checkpoints import Progress
+from reeltag.training.evidence import save_evidence
+from reeltag.training.loop import train
+from reeltag.training.run import read_description, save_run
+from reeltag.training.settings import divide_settings
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """A fitted model with what it was fitted on."""
+
+    model: Model
+    corpus: Corpus
+    progress: Progress
+    seconds: float
+
+
+def train_run(
+    dataset: Dataset,
+    split: str,
+    name: str,
+    settings: Mapping[str, Any],
+    out: Path,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+) -> Report:
+    """Train a model, judge it on validation and write its run to `out`.
+
+    Raises `InputError` where `out` holds something already and `resume` is not set.
+    """
+    if (out / "run.toml").is_file():
+        if resume:
+            say(f"{out} is finished already; nothing to resume.")
+            raise InputError(f"{out} holds a finished run. Expected an unfinished one to resume.")
+        raise InputError(f"{out} holds a run already. Choose another --out, or remove it.")
+    if out.exists() and any(out.iterdir()) and not resume:
+        raise InputError(f"{out} holds an unfinished run. Continue it with --resume, or remove it.")
+    corpus, model = prepare(dataset, split, name, settings)
+    trainee = fit(corpus, model, name, settings, out, device=device, resume=resume)
+    model_config, training, _ = divide_settings(name, settings)
+    report = evaluate(trainee.model, corpus, "validation" if _has(corpus) else "train")
+    training_set = corpus.training
+    ids = dataset.posts["post"].gather(training_set.posts.rows.numpy())
+    save_evidence(out / "evidence", training_set, ids)
+    write_text(out / "history.json", json.dumps(trainee.progress.history, indent=1))
+    results = {
+        "best_epoch": trainee.progress.best_epoch,
+        "epochs": trainee.progress.epoch,
+        "seconds": round(trainee.seconds, 3),
+        report.on: report.metrics,
+    }
+    save_run(
+        out,
+        trainee.model,
+        corpus,
+        name=name,
+        settings=model_config.model_dump(),
+        training=training,
+        results=results,
+    )
+    write_text(out / "README.md", model_card(read_description(out)))
+    (out / "checkpoint.safetensors").unlink(missing_ok=True)
+    return report
+
+
+def prepare(
+    dataset: Dataset, split: str, name: str, settings: Mapping[str, Any]
+) -> tuple[Corpus, Model]:
+    """The corpus and the unfitted model that settings describe, weights drawn by the seed."""
+    config, training, features = divide_settings(name, settings)
+    corpus = open_corpus(dataset, split, features)
+    torch.manual_seed(seed_of(training.seed, "weights"))
+    return corpus, entry_of(name).model(config, Sizes.of(corpus.training))
+
+
+def fit(
+    corpus: Corpus,
+    model: Model,
+    name: str,
+    settings: Mapping[str, Any],
+    out: Path,
+    *,
+    device: str = "auto",
+    resume: bool = False,
+) -> Trainee:
+    """Let `model` learn from the training part of `corpus`."""
+    config, training, _ = divide_settings(name, settings)
+    start = time.perf_counter()
+    model.fit(corpus.training)
+    model = model.to(device_of(device))
+    progress = Progress()
+    if isinstance(model, Trained):
+        posts = corpus.part("validation")
+        if not len(posts):
+            raise InputError(
+                f"Split {corpus.split.name!r} has no validation posts, which {name} needs to stop "
+                "in time. Make one with three parts: reeltag split --ratio 8:1:1"
+            )
+
+        def validate(candidate: Trained) -> dict[str, float]:
+            judged = judge(candidate, corpus, posts, tops=(10,))
+            return {metric: float(value.mean()) for metric, value in judged.values.items()}
+
+        progress = train(
+            model,
+            corpus.training,
+            training,
+            validate,
+            settings={
+                "model": name,
+                "settings": config.model_dump(),
+                "training": training.model_dump(),
+                "dataset": corpus.dataset.description["sha256"],
+                "split": corpus.split.name,
+            },
+            checkpoint=out / "checkpoint.safetensors",
+            resume=resume,
+            logs=out / "tensorboard" if training.tensorboard else None,
+        )
+        model.refresh()
+    return Trainee(model.eval(), corpus, progress, time.perf_counter() - start)
+
+
+def _has(corpus: Corpus) -> bool:
+    return bool((corpus.part("validation").hashtags.lengths > 0).any())

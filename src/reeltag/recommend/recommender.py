@@ -1,0 +1,156 @@
+"""A trained run, a clip, a caption and a user in; ranked hashtags with reasons out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reeltag.data.batches import PostBatch, single_post
+from reeltag.errors import ConfigError
+from reeltag.evaluation.ranking import top_k
+from reeltag.features.single import features_of
+from reeltag.hashtags import strip
+from reeltag.recommend.reasons import Reason, Reasons
+from reeltag.training.evidence import load_evidence
+from reeltag.training.run import Run, load_run
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One recommended hashtag, best first by `rank`."""
+
+    rank: int
+    hashtag: str
+    score: float
+    reasons: list[Reason] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """As the contract prints it."""
+        return {
+            "rank": self.rank,
+            "hashtag": self.hashtag,
+            "score": self.score,
+            "reasons": [reason.as_json() for reason in self.reasons],
+        }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What `reeltag recommend` prints, with the frames it looked at (n, H, W, 3) or None."""
+
+    user: str | None
+    known_user: bool
+    hashtags: list[Recommendation]
+    warnings: list[str]
+    timing_ms: dict[str, float]
+    frames: NDArray[np.uint8] | None = field(default=None, repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's object."""
+        return {
+            "user": self.user,
+            "known_user": self.known_user,
+            "hashtags": [tag.as_json() for tag in self.hashtags],
+            "warnings": self.warnings,
+            "timing_ms": {name: round(value, 3) for name, value in self.timing_ms.items()},
+        }
+
+
+class Recommender:
+    """Recommends from one run. Loading needs the run folder alone, not its data."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @classmethod
+    def load(cls, path: Path | str, device: str = "auto") -> Recommender:
+        """Open a run. Raises `RunError` where it is absent or damaged."""
+        return cls(load_run(path, device))
+
+    @cached_property
+    def _reasons(self) -> Reasons:
+        run = self.run
+        return Reasons(load_evidence(run.path / "evidence", run.model.sizes), run.hashtags)
+
+    def recommend(
+        self,
+        clip: Path | str | None = None,
+        caption: str | None = None,
+        user: str | None = None,
+        k: int = 10,
+        explain: bool = True,
+    ) -> list[Recommendation]:
+        """The k best hashtags for a post; see `answer` for warnings and timings."""
+        return self.answer(clip, caption, user, k, explain).hashtags
+
+    def answer(
+        self,
+        clip: Path | str | None = None,
+        caption: str | None = None,
+        user: str | None = None,
+        k: int = 10,
+        explain: bool = True,
+    ) -> Answer:
+        """Recommend hashtags for one post.
+
+        Args:
+            clip: a video file; None where there is none.
+            caption: its text; hashtags in it are taken out, as they were in training.
+            user: who posts; an unknown one is treated as somebody new.
+            k: how many hashtags, at most the size of the vocabulary.
+            explain: add reasons.
+
+        Whatever is missing or cannot be read is scored as missing and said in `warnings`.
+        """
+        if k < 1:
+            raise ConfigError(f"Got k={k}, expected 1 or more.")
+        start = time.perf_counter()
+        text = strip(caption) if caption else ""
+        manifests = list(self.run.manifests.values())
+        extracted = features_of(manifests, Path(clip) if clip else None, text or None)
+        warnings = list(extracted.warnings)
+        user_id = self.run.users.id_of(user)
+        if user is not None and user_id < 0 and len(self.run.users):
+            warnings.append(f"user {user!r} is not among the {len(self.run.users)} known ones")
+        if manifests and not any(v is not None for v in extracted.values.values()):
+            warnings.append("no feature of this post could be read: scored by its user alone")
+        posts = single_post(user_id, extracted.values, self.run.manifests)
+        begin = time.perf_counter()
+        ids, scores = self._rank(posts, k)
+        scored = time.perf_counter()
+        reasons: list[list[Reason]] = [[] for _ in ids]
+        if explain:
+            reasons = self._reasons.of(ids, posts, user_id, text)
+        names = self.run.hashtags.names
+        return Answer(
+            user=user,
+            known_user=user_id >= 0,
+            hashtags=[
+                Recommendation(rank, names[tag], score, why)
+                for rank, (tag, score, why) in enumerate(
+                    zip(ids, scores, reasons, strict=True), start=1
+                )
+            ],
+            warnings=warnings,
+            timing_ms={
+                "decode": extracted.timing_ms["decode"],
+                "features": extracted.timing_ms["features"],
+                "score": 1e3 * (scored - begin),
+                "total": 1e3 * (time.perf_counter() - start),
+            },
+            frames=extracted.frames,
+        )
+
+    @torch.no_grad()
+    def _rank(self, posts: PostBatch, k: int) -> tuple[list[int], list[float]]:
+        model = self.run.model
+        scores = model.scored(posts.to(model.device)).float().cpu()
+        best = top_k(scores, k)
+        return best[0].tolist(), scores[0, best[0]].tolist()

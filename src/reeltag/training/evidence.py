@@ -1,0 +1,100 @@
+"""What of the training posts is kept beside a model so that reasons can be read from it.
+
+    evidence/posts.parquet      post id, user id and hashtag ids of each training post
+    evidence/words.parquet      word, hashtag, posts: training captions with the word that
+                                carry the hashtag; word_posts: those with the word at all
+    evidence/nearest.safetensors  a fitted content-knn (float16), where there are features
+
+No caption is kept: a run can be shared without the texts it learned from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from safetensors.torch import load_file, save
+
+from reeltag.data.corpus import TrainingSet
+from reeltag.errors import RunError
+from reeltag.features.text import words_of
+from reeltag.models.content_knn import ContentKnn, ContentKnnConfig
+from reeltag.models.contract import Sizes
+from reeltag.storage import atomic_file, write_bytes
+
+NEIGHBOURS = 20
+"""Most similar training posts that reasons look at."""
+_MIN_WORD_POSTS = 2
+_MAX_WORD_POSTS_SHARE = 0.1
+"""A word in more than this share of the captions says nothing about a hashtag."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Opened evidence of a run."""
+
+    posts: pl.DataFrame
+    words: pl.DataFrame
+    nearest: ContentKnn | None
+
+
+def save_evidence(folder: Path, training: TrainingSet, post_ids: pl.Series) -> None:
+    """Write the evidence of the training posts, whose ids are `post_ids` (n,)."""
+    posts = training.posts
+    owner, tags = training.triples
+    carried = (
+        pl.DataFrame({"row": owner.numpy(), "hashtags": tags.numpy()})
+        .group_by("row")
+        .agg(pl.col("hashtags"))
+    )
+    table = (
+        pl.DataFrame({"post": post_ids, "user": posts.users.numpy()})
+        .with_row_index("row")
+        .with_columns(pl.col("row").cast(pl.Int64))
+        .join(carried, on="row", how="left", maintain_order="left")
+        .select("post", "user", pl.col("hashtags").fill_null(pl.lit([], dtype=pl.List(pl.Int64))))
+    )
+    with atomic_file(folder / "posts.parquet") as stream:
+        table.write_parquet(stream)
+    with atomic_file(folder / "words.parquet") as stream:
+        word_counts(training.captions, table["hashtags"]).write_parquet(stream)
+    if training.manifests:
+        model = ContentKnn(ContentKnnConfig(neighbours=NEIGHBOURS), Sizes.of(training))
+        model.fit(training)
+        tensors = model.tensors()
+        tensors["vectors"] = tensors["vectors"].half()
+        write_bytes(folder / "nearest.safetensors", save(tensors))
+
+
+def word_counts(captions: pl.Series, hashtags: pl.Series) -> pl.DataFrame:
+    """How often a caption's word goes with a hashtag: word, hashtag, posts, word_posts."""
+    words = pl.Series("word", [sorted(set(words_of(c))) for c in captions], dtype=pl.List(pl.Utf8))
+    pairs = pl.DataFrame({"word": words, "hashtag": hashtags}).lazy().explode("word")
+    totals = pairs.group_by("word").agg(pl.len().alias("word_posts"))
+    most = max(_MIN_WORD_POSTS, int(_MAX_WORD_POSTS_SHARE * len(captions)))
+    return (
+        pairs.explode("hashtag")
+        .drop_nulls()
+        .group_by("word", "hashtag")
+        .agg(pl.len().alias("posts"))
+        .join(totals, on="word")
+        .filter((pl.col("posts") >= _MIN_WORD_POSTS) & (pl.col("word_posts") <= most))
+        .sort("word", "posts", "hashtag", descending=[False, True, False])
+        .collect()
+    )
+
+
+def load_evidence(folder: Path, sizes: Sizes) -> Evidence:
+    """Open what `save_evidence` wrote. Raises `RunError` where it is damaged."""
+    try:
+        posts = pl.read_parquet(folder / "posts.parquet")
+        words = pl.read_parquet(folder / "words.parquet")
+        nearest = None
+        if (folder / "nearest.safetensors").is_file():
+            nearest = ContentKnn(ContentKnnConfig(neighbours=NEIGHBOURS), sizes)
+            tensors = load_file(folder / "nearest.safetensors")
+            nearest.load_tensors({**tensors, "vectors": tensors["vectors"].float()})
+    except (OSError, pl.exceptions.PolarsError, KeyError, ValueError) as fault:
+        raise RunError(f"{folder} cannot be read: {fault}. Train again.") from fault
+    return Evidence(posts, words, nearest)

@@ -1,0 +1,155 @@
+"""Filters and splits against their definitions, counted one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reeltag.data.dataset import Dataset
+from reeltag.data.filters import Filter, apply_filter, filter_dataset
+from reeltag.data.schema import conform
+from reeltag.data.splits import SplitRecipe, divide, make_split, open_split, parse_ratio
+from reeltag.errors import ConfigError, DatasetError, InputError
+
+rows = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c", None]), st.sets(st.sampled_from("uvwxyz"), max_size=4)
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+def frame(posts: list[tuple[str | None, set[str]]]) -> pl.DataFrame:
+    return conform(
+        pl.DataFrame(
+            {
+                "post": [f"p{n}" for n in range(len(posts))],
+                "user": pl.Series([user for user, _ in posts], dtype=pl.Utf8),
+                "hashtags": pl.Series([sorted(tags) for _, tags in posts], dtype=pl.List(pl.Utf8)),
+            }
+        )
+    )
+
+
+def naive_core(
+    posts: list[tuple[str | None, set[str]]], uses: int, active: int
+) -> dict[int, set[str]]:
+    kept = {n: set(tags) for n, (_, tags) in enumerate(posts)}
+    while True:
+        tags = Counter(tag for row in kept.values() for tag in row)
+        users = Counter(posts[n][0] for n in kept)
+        after = {n: {t for t in row if tags[t] >= uses} for n, row in kept.items()}
+        after = {n: row for n, row in after.items() if row}
+        after = {
+            n: row for n, row in after.items() if posts[n][0] is not None
+            and users[posts[n][0]] >= active
+        }  # fmt: skip
+        if after == kept:
+            return kept
+        kept = after
+
+
+@given(rows, st.integers(1, 4), st.integers(1, 4))
+def test_core_is_stable_and_largest(
+    posts: list[tuple[str | None, set[str]]], uses: int, active: int
+) -> None:
+    kept = apply_filter(frame(posts), Filter(uses, active))
+    found = dict(zip(kept["row"], map(set, kept["hashtags"]), strict=True))
+    assert found == naive_core(posts, uses, active)
+
+
+def test_newest_posts_of_each_user_are_kept() -> None:
+    posts = frame([("a", {"x"}), ("b", {"x"}), ("a", {"y"}), ("a", {"z"}), (None, {"x"})])
+    posts = posts.with_columns(time=pl.Series([5, 1, 9, 7, 1]).cast(pl.Datetime("us")))
+    kept = apply_filter(posts, Filter(max_posts_per_user=2))
+    assert kept["post"].to_list() == ["p1", "p2", "p3", "p4"]
+
+
+def test_features_follow_their_posts(dataset: Dataset, tmp_path: Path) -> None:
+    small = filter_dataset(dataset, tmp_path / "small", Filter(max_posts_per_user=3))
+    where = {post: n for n, post in enumerate(dataset.posts["post"])}
+    for name in dataset.features:
+        before, after = dataset.feature(name), small.feature(name)
+        for n, post in enumerate(small.posts["post"]):
+            assert (after.row(n) == before.row(where[post])).all()
+            assert after.present[n] == before.present[where[post]]
+
+
+def test_nothing_left_is_an_error(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="Loosen the rules"):
+        filter_dataset(dataset, tmp_path / "none", Filter(min_hashtag_uses=10_000))
+    assert not list(tmp_path.iterdir())
+
+
+@given(rows, st.sampled_from(["8:1:1", "3:1:1", "4:0:1", "1:1:0"]))
+def test_split_by_user_has_the_papers_counts(
+    posts: list[tuple[str | None, set[str]]], ratio: str
+) -> None:
+    shares = parse_ratio(ratio)
+    parts = divide(frame(posts), SplitRecipe("user", shares, seed=3))
+    for user in {user for user, _ in posts}:
+        mine = Counter(p for p, (u, _) in zip(parts, posts, strict=True) if u == user)
+        n = sum(mine.values())
+        train = n * shares[0] // sum(shares)
+        validation = (n - train) * shares[1] // max(shares[1] + shares[2], 1)
+        assert mine["train"] == train
+        assert mine["validation"] == validation
+        assert mine["test"] == n - train - validation
+
+
+def test_split_by_time_learns_nothing_from_the_future(dataset: Dataset) -> None:
+    parts = divide(dataset.posts, SplitRecipe("time"))
+    times = dataset.posts["time"]
+    assert times.filter(parts == "train").max() < times.filter(parts == "validation").min()
+    assert times.filter(parts == "validation").max() < times.filter(parts == "test").min()
+
+
+def test_split_by_time_needs_times(dataset: Dataset) -> None:
+    posts = dataset.posts.with_columns(time=pl.lit(None, pl.Datetime("us")))
+    with pytest.raises(DatasetError, match="--map time=COLUMN"):
+        divide(posts, SplitRecipe("time"))
+
+
+def test_split_by_column_needs_the_column(dataset: Dataset) -> None:
+    with pytest.raises(DatasetError, match="--map split=COLUMN"):
+        divide(dataset.posts, SplitRecipe("column"))
+
+
+def test_equal_seeds_give_equal_splits(dataset: Dataset) -> None:
+    first = divide(dataset.posts, SplitRecipe(seed=4))
+    assert first.equals(divide(dataset.posts, SplitRecipe(seed=4)))
+    assert not first.equals(divide(dataset.posts, SplitRecipe(seed=5)))
+
+
+def test_stored_split_opens_as_it_was(dataset: Dataset) -> None:
+    made = make_split(dataset, "again", SplitRecipe("random", (6, 2, 2), 9, 3))
+    opened = open_split(dataset, "again")
+    assert opened.recipe == made.recipe
+    assert opened.parts.equals(made.parts)
+
+
+@pytest.mark.parametrize("ratio", ["8:1", "a:b:c", "0:1:1", "8:-1:1"])
+def test_bad_ratio(ratio: str) -> None:
+    with pytest.raises(ConfigError, match="8:1:1"):
+        SplitRecipe(ratio=parse_ratio(ratio))
+
+
+def test_bad_name_and_absent_split(dataset: Dataset) -> None:
+    with pytest.raises(ConfigError, match="split name"):
+        make_split(dataset, "../evil", SplitRecipe())
+    with pytest.raises(DatasetError, match="no split 'nope'"):
+        open_split(dataset, "nope")
+
+
+def test_existing_target_is_not_overwritten(dataset: Dataset, tmp_path: Path) -> None:
+    filter_dataset(dataset, tmp_path / "x", Filter())
+    with pytest.raises(InputError, match="exists already"):
+        filter_dataset(dataset, tmp_path / "x", Filter())
+    filter_dataset(dataset, tmp_path / "x", Filter(max_posts_per_user=1), replace=True)
+    assert Dataset.open(tmp_path / "x").counts["posts"] == 8

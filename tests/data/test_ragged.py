@@ -1,0 +1,48 @@
+"""Ragged lists against plain Python lists."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reeltag.data.ragged import Ragged
+
+lists = st.lists(st.lists(st.integers(0, 9), max_size=5), min_size=1, max_size=8)
+
+
+def build(rows: list[list[int]]) -> Ragged:
+    owner = torch.tensor([n for n, row in enumerate(rows) for _ in row], dtype=torch.int64)
+    values = torch.tensor([v for row in rows for v in row], dtype=torch.int64)
+    return Ragged.from_pairs(owner, values, len(rows))
+
+
+def plain(ragged: Ragged) -> list[list[int]]:
+    bounds = ragged.offsets.tolist()
+    return [ragged.values[a:b].tolist() for a, b in pairwise(bounds)]
+
+
+@given(lists)
+def test_round_trip(rows: list[list[int]]) -> None:
+    assert plain(build(rows)) == rows
+    assert build(rows).lengths.tolist() == [len(row) for row in rows]
+
+
+@given(lists, st.data())
+def test_select_and_positions(rows: list[list[int]], data: st.DataObject) -> None:
+    index = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=6))
+    ragged, chosen = build(rows), torch.tensor(index, dtype=torch.int64)
+    assert plain(ragged.select(chosen)) == [rows[n] for n in index]
+    positions, owner = ragged.positions(chosen)
+    assert ragged.values[positions].tolist() == [v for n in index for v in rows[n]]
+    assert owner.tolist() == [place for place, n in enumerate(index) for _ in rows[n]]
+
+
+@given(lists)
+def test_padded_and_dense(rows: list[list[int]]) -> None:
+    padded = build(rows).padded(-1).tolist()
+    assert [[v for v in row if v >= 0] for row in padded] == rows
+    dense = build(rows).dense(10)
+    assert [set(row.nonzero().squeeze(1).tolist()) for row in dense] == [set(row) for row in rows]

@@ -1,0 +1,174 @@
+"""What every model must do; a model's test file inherits this class and names the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from reeltag.data.batches import PostBatch
+from reeltag.data.corpus import Corpus, open_corpus
+from reeltag.data.dataset import Dataset
+from reeltag.data.ragged import Ragged
+from reeltag.data.splits import SplitRecipe, make_split
+from reeltag.models.contract import Model, Sizes, Trained, TrainingBatch
+from reeltag.models.registry import build
+from tests.conftest import vector_feature
+
+
+class ModelContract:
+    """Inherit, set `name` (and `settings`), and every promise of a model is tested."""
+
+    name: str
+    settings: dict[str, Any] = {}  # noqa: RUF012 - overridden as a whole
+    uses_features = True
+    uses_users = True
+
+    def fitted(self, corpus: Corpus, seed: int = 0) -> Model:
+        torch.manual_seed(seed)
+        model = build(self.name, self.settings, Sizes.of(corpus.training))
+        model.fit(corpus.training)
+        model.refresh()
+        return model.eval()
+
+    @pytest.fixture
+    def model(self, corpus: Corpus) -> Model:
+        return self.fitted(corpus)
+
+    def posts(self, corpus: Corpus, count: int = 12) -> PostBatch:
+        return corpus.batch(corpus.part("test"), torch.arange(count))
+
+    def test_scores_every_hashtag_of_every_post(self, model: Model, corpus: Corpus) -> None:
+        scores = model.scored(self.posts(corpus))
+        assert scores.shape == (12, len(corpus.hashtags))
+        assert torch.isfinite(scores).all()
+
+    def test_pairs_score_as_the_catalogue_does(self, model: Model, corpus: Corpus) -> None:
+        encoded = model.encode(self.posts(corpus))
+        candidates = torch.randint(
+            len(corpus.hashtags), (12, 7), generator=torch.Generator().manual_seed(0)
+        )
+        expected = model.score_all(encoded).gather(1, candidates)
+        torch.testing.assert_close(model.score_pairs(encoded, candidates), expected)
+
+    def test_a_post_scores_alone_as_in_a_batch(self, model: Model, corpus: Corpus) -> None:
+        posts = corpus.part("test")
+        together = model.scored(corpus.batch(posts, torch.arange(12)))
+        alone = torch.cat([model.scored(corpus.batch(posts, torch.tensor([n]))) for n in range(12)])
+        torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
+
+    def test_is_deterministic(self, corpus: Corpus) -> None:
+        first = self.fitted(corpus).scored(self.posts(corpus))
+        second = self.fitted(corpus).scored(self.posts(corpus))
+        assert torch.equal(first, second)
+
+    def test_saves_and_loads(self, model: Model, corpus: Corpus, tmp_path: Path) -> None:
+        save_file(model.tensors(), tmp_path / "model.safetensors")
+        torch.manual_seed(99)
+        other = build(self.name, self.settings, Sizes.of(corpus.training)).eval()
+        other.load_tensors(load_file(tmp_path / "model.safetensors"))
+        posts = self.posts(corpus)
+        assert torch.equal(other.scored(posts), model.scored(posts))
+
+    def test_an_unknown_user_is_scored(self, model: Model, corpus: Corpus) -> None:
+        posts = self.posts(corpus)
+        cold = PostBatch(torch.full_like(posts.users, -1), posts.vectors, posts.present, posts.own)
+        scores = model.scored(cold)
+        assert torch.isfinite(scores).all()
+        if self.uses_users:
+            assert not torch.equal(scores, model.scored(posts))
+
+    def test_an_unused_hashtag_is_scored(self, model: Model, corpus: Corpus) -> None:
+        """Hashtags of a stored vocabulary that no training post carries."""
+        names = [*corpus.hashtags.names, "neverused"]
+        vocabulary = type(corpus.hashtags)(names, [*corpus.hashtags.counts.tolist(), 0])
+        wider = Corpus(corpus.dataset, corpus.split, None, vocabulary, corpus.users)
+        scores = self.fitted(wider).scored(self.posts(wider))
+        assert scores.shape[1] == len(names)
+        assert torch.isfinite(scores).all()
+
+    def test_a_missing_modality_is_scored(self, model: Model, corpus: Corpus) -> None:
+        posts = self.posts(corpus)
+        garbage = {name: torch.full_like(v, 1e3) for name, v in posts.vectors.items()}
+        absent = {name: torch.zeros_like(p) for name, p in posts.present.items()}
+        with_garbage = model.scored(PostBatch(posts.users, garbage, absent, posts.own))
+        zeros = {name: torch.zeros_like(v) for name, v in posts.vectors.items()}
+        with_zeros = model.scored(PostBatch(posts.users, zeros, absent, posts.own))
+        assert torch.isfinite(with_garbage).all()
+        # What lies behind the mask must not be read.
+        torch.testing.assert_close(with_garbage, with_zeros)
+        if self.uses_features:
+            assert not torch.equal(with_zeros, model.scored(posts))
+
+    def test_learns_from_training_posts_alone(self, tmp_path: Path) -> None:
+        """A planted leak: held-out posts change entirely, and nothing may change."""
+        fitted = [self.fitted(_planted(tmp_path / which, which == "b")) for which in "ab"]
+        first, second = (model.tensors() for model in fitted)
+        assert first.keys() == second.keys()
+        for name, value in first.items():
+            assert torch.equal(value, second[name]), name
+
+
+class TrainedContract(ModelContract):
+    """What a model trained by gradient steps must do besides."""
+
+    def test_has_finite_gradients(self, corpus: Corpus) -> None:
+        torch.manual_seed(0)
+        model = build(self.name, self.settings, Sizes.of(corpus.training))
+        assert isinstance(model, Trained)
+        model.fit(corpus.training)
+        posts, hashtags = corpus.training.triples
+        batch = TrainingBatch(
+            corpus.training.batch(posts[:16]),
+            hashtags[:16],
+            torch.zeros(16, 2, dtype=torch.int64),
+        )
+        loss = model.loss(batch)
+        loss.backward()
+        assert torch.isfinite(loss)
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None, name
+            assert torch.isfinite(parameter.grad).all(), name
+
+
+def _planted(path: Path, changed: bool) -> Corpus:
+    """Equal training posts; with `changed`, other held-out posts, users, tags and features."""
+    rng = np.random.default_rng(7)
+    count, train = 60, 40
+    users = [f"u{n % 5}" for n in range(count)]
+    tags = [[f"t{n % 4}", f"s{n % 6}"] for n in range(count)]
+    visual, textual = rng.standard_normal((count, 5)), rng.standard_normal((count, 3))
+    if changed:
+        users[train:] = [f"stranger{n}" for n in range(count - train)]
+        tags[train:] = [["planted", f"t{n % 3}"] for n in range(count - train)]
+        visual[train:], textual[train:] = 1e3, -1e3
+    posts = pl.DataFrame(
+        {
+            "post": [f"p{n}" for n in range(count)],
+            "user": users,
+            "caption": ["held out" if changed and n >= train else "word" for n in range(count)],
+            "hashtags": tags,
+            "part": ["train"] * train + ["validation"] * 10 + ["test"] * 10,
+        }
+    )
+    dataset = Dataset.create(
+        path,
+        posts,
+        source={"format": "generated"},
+        features=[vector_feature("visual", visual), vector_feature("textual", textual)],
+    )
+    make_split(dataset, "main", SplitRecipe(by="column"))
+    return open_corpus(dataset, "main")
+
+
+def naive_counts(tags: Ragged, hashtags: int) -> np.ndarray:
+    """How often each hashtag is used, counted one by one."""
+    counts = np.zeros(hashtags)
+    for tag in tags.values.tolist():
+        counts[tag] += 1
+    return counts
