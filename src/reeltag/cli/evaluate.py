@@ -55,4 +55,6 @@ def command(
     )
     groups = {"new to the user": report.new_to_user, **report.by_popularity}
     names = list(report.new_to_user)
-    print_table("By kind of hashtag", ["kind", *names], [[g, *v.values()] for g, v in groups.items()])
+    print_table(
+        "By kind of hashtag", ["kind", *names], [[g, *v.values()] for g, v in groups.items()]
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from reeltag.cli.show import print_json, print_table
@@ -12,7 +14,7 @@ def models(json: bool = typer.Option(False, "--json", help="Print one JSON objec
     from reeltag.models.contract import Trained
     from reeltag.models.registry import REGISTRY
 
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "name": name,
             "source": entry.source,
@@ -54,5 +56,5 @@ def extractors(json: bool = typer.Option(False, "--json", help="Print one JSON o
     print_table(
         "Extractors",
         ["modality", "name", "usable", "note"],
-        [[e.modality, e.name, e.usable, e.note] for e in found],
+        [[e.modality, e.name, e.usable, e.why or e.summary] for e in found],
     )

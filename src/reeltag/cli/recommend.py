@@ -20,7 +20,7 @@ def command(
 ) -> None:
     """Recommend hashtags for a clip, a caption and a user; each of them may be missing.
 
-    Example: reeltag recommend runs/gcn --clip band.mp4 --caption "live tonight" --user ann --explain
+    Example: reeltag recommend runs/gcn --clip band.mp4 --caption "live tonight" --user ann
     """
     from reeltag.recommend import Recommender
     from reeltag.runtime import set_threads

@@ -32,11 +32,11 @@ def command(
 
     set_threads()
     settings = read_settings(config, set_)
-    report = train_run(
+    results = train_run(
         Dataset.open(dataset), split, model, settings, out, device=device, resume=resume
-    )
+    )["results"]
     print_table(
-        f"{out}: {model}, {report.posts:,} {report.on} posts, full ranking",
-        list(report.metrics),
-        [list(report.metrics.values())],
+        f"{out}: {model}, {results['posts']:,} {results['on']} posts, full ranking",
+        list(results["metrics"]),
+        [list(results["metrics"].values())],
     )

@@ -1,0 +1,1 @@
+"""Posts, hashtags and features at rest: importing, filtering, splitting, numbering."""

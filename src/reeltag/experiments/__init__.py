@@ -1,0 +1,1 @@
+"""Whole procedures by name: train a run, judge it, check the machine."""

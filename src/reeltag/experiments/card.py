@@ -10,8 +10,7 @@ from reeltag.models.registry import entry_of
 def model_card(run: dict[str, Any]) -> str:
     """What was trained, on what, how well it did and what it must not be used for."""
     data, split, sizes, results = run["dataset"], run["split"], run["sizes"], run["results"]
-    on = "validation" if "validation" in results else "train"
-    metrics = results[on]
+    on, metrics = results["on"], results["metrics"]
     features = run["features"]
     lines = [
         f"# {run['model']} on {data['name']}",

@@ -14,7 +14,7 @@ import torch
 from reeltag.data.corpus import Corpus, open_corpus
 from reeltag.data.dataset import Dataset
 from reeltag.errors import InputError
-from reeltag.evaluation.evaluate import Report, evaluate
+from reeltag.evaluation.evaluate import evaluate
 from reeltag.evaluation.protocols import judge
 from reeltag.experiments.card import model_card
 from reeltag.models.contract import Model, Sizes, Trained
@@ -25,7 +25,7 @@ from reeltag.storage import write_text
 from reeltag.training.checkpoints import Progress
 from reeltag.training.evidence import save_evidence
 from reeltag.training.loop import train
-from reeltag.training.run import read_description, save_run
+from reeltag.training.run import finish_run, read_description, save_run
 from reeltag.training.settings import divide_settings
 
 
@@ -48,44 +48,46 @@ def train_run(
     *,
     device: str = "auto",
     resume: bool = False,
-) -> Report:
-    """Train a model, judge it on validation and write its run to `out`.
+) -> dict[str, Any]:
+    """Train a model, judge it on validation, write its run to `out`; returns its `run.toml`.
 
-    Raises `InputError` where `out` holds something already and `resume` is not set.
+    With `resume`, an unfinished run goes on where it was killed and a finished one is
+    returned as it is. Raises `InputError` where `out` holds something and `resume` is not set.
     """
     if (out / "run.toml").is_file():
         if resume:
-            say(f"{out} is finished already; nothing to resume.")
-            raise InputError(f"{out} holds a finished run. Expected an unfinished one to resume.")
+            say(f"{out} is finished already.")
+            return read_description(out)
         raise InputError(f"{out} holds a run already. Choose another --out, or remove it.")
     if out.exists() and any(out.iterdir()) and not resume:
         raise InputError(f"{out} holds an unfinished run. Continue it with --resume, or remove it.")
     corpus, model = prepare(dataset, split, name, settings)
     trainee = fit(corpus, model, name, settings, out, device=device, resume=resume)
-    model_config, training, _ = divide_settings(name, settings)
-    report = evaluate(trainee.model, corpus, "validation" if _has(corpus) else "train")
-    training_set = corpus.training
-    ids = dataset.posts["post"].gather(training_set.posts.rows.numpy())
-    save_evidence(out / "evidence", training_set, ids)
+    config, training, _ = divide_settings(name, settings)
+    report = evaluate(trainee.model, corpus, "validation" if _has_validation(corpus) else "train")
+    post_ids = dataset.posts["post"].gather(corpus.training.posts.rows.numpy())
+    save_evidence(out / "evidence", corpus.training, post_ids)
     write_text(out / "history.json", json.dumps(trainee.progress.history, indent=1))
-    results = {
-        "best_epoch": trainee.progress.best_epoch,
-        "epochs": trainee.progress.epoch,
-        "seconds": round(trainee.seconds, 3),
-        report.on: report.metrics,
-    }
-    save_run(
+    description = save_run(
         out,
         trainee.model,
         corpus,
         name=name,
-        settings=model_config.model_dump(),
+        settings=config.model_dump(),
         training=training,
-        results=results,
+        results={
+            "on": report.on,
+            "posts": report.posts,
+            "metrics": report.metrics,
+            "best_epoch": trainee.progress.best_epoch,
+            "epochs": trainee.progress.epoch,
+            "seconds": round(trainee.seconds, 3),
+        },
     )
-    write_text(out / "README.md", model_card(read_description(out)))
+    write_text(out / "README.md", model_card(description))
+    finish_run(out, description)
     (out / "checkpoint.safetensors").unlink(missing_ok=True)
-    return report
+    return description
 
 
 def prepare(
@@ -146,5 +148,5 @@ def fit(
     return Trainee(model.eval(), corpus, progress, time.perf_counter() - start)
 
 
-def _has(corpus: Corpus) -> bool:
+def _has_validation(corpus: Corpus) -> bool:
     return bool((corpus.part("validation").hashtags.lengths > 0).any())

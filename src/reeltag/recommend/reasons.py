@@ -22,7 +22,7 @@ import torch
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.vocabulary import Vocabulary
-from reeltag.features.text import words_of
+from reeltag.features.text import words as words_in
 from reeltag.training.evidence import Evidence
 
 _MIN_SHARE = 0.1
@@ -58,7 +58,7 @@ class Reasons:
         history = self._history(user)
         similar = self._similar(posts)
         words = self._words(caption)
-        spelled = set(words_of(caption))
+        spelled = set(words_in(caption))
         return [
             [
                 *self._history_reason(tag, history),
@@ -107,7 +107,7 @@ class Reasons:
         return [Reason("similar", text, {"count": count, "of": of, **facts})]
 
     def _words(self, caption: str) -> pl.DataFrame:
-        words = sorted(set(words_of(caption)))
+        words = sorted(set(words_in(caption)))
         table = self.evidence.words
         return table.filter(pl.col("word").is_in(words)).with_columns(
             share=pl.col("posts") / pl.col("word_posts")

@@ -59,48 +59,47 @@ def save_run(
     settings: dict[str, Any],
     training: TrainingConfig,
     results: dict[str, Any],
-) -> None:
-    """Write the files of a run into `path`, each atomically; `run.toml` last.
-
-    A folder without `run.toml` is an unfinished run and is refused by `load_run`.
-    """
+) -> dict[str, Any]:
+    """Write the tensors and vocabularies of a run; return what `finish_run` is to store."""
     write_bytes(path / "model.safetensors", save(model.tensors()))
     corpus.hashtags.save(path / "hashtags.parquet")
     corpus.users.save(path / "users.parquet")
-    write_toml(
-        path / "run.toml",
-        {
-            "format": FORMAT,
-            "model": name,
-            "settings": settings,
-            "training": training.model_dump(),
-            "dataset": {
-                "name": corpus.dataset.path.name,
-                "source": corpus.dataset.description["source"],
-                "counts": corpus.dataset.counts,
-                "sha256": corpus.dataset.description["sha256"],
-            },
-            "split": {"name": corpus.split.name, **asdict(corpus.split.recipe)},
-            "sizes": {
-                "users": model.sizes.users,
-                "hashtags": model.sizes.hashtags,
-                "training_posts": len(corpus.training.posts),
-                "parameters": sum(p.numel() for p in model.parameters()),
-            },
-            "features": [asdict(m) for m in model.sizes.manifests.values()],
-            "results": results,
-            "versions": {
-                "reeltag": reeltag.__version__,
-                "torch": torch.__version__,
-                "polars": pl.__version__,
-                "python": platform.python_version(),
-            },
-            "sha256": {
-                file: sha256_of(path / file)
-                for file in ("model.safetensors", "hashtags.parquet", "users.parquet")
-            },
+    return {
+        "format": FORMAT,
+        "model": name,
+        "settings": settings,
+        "training": training.model_dump(),
+        "dataset": {
+            "name": corpus.dataset.path.name,
+            "source": corpus.dataset.description["source"],
+            "counts": corpus.dataset.counts,
+            "sha256": corpus.dataset.description["sha256"],
         },
-    )
+        "split": {"name": corpus.split.name, **asdict(corpus.split.recipe)},
+        "sizes": {
+            "users": model.sizes.users,
+            "hashtags": model.sizes.hashtags,
+            "training_posts": len(corpus.training.posts),
+            "parameters": sum(p.numel() for p in model.parameters()),
+        },
+        "features": [asdict(m) for m in model.sizes.manifests.values()],
+        "results": results,
+        "versions": {
+            "reeltag": reeltag.__version__,
+            "torch": torch.__version__,
+            "polars": pl.__version__,
+            "python": platform.python_version(),
+        },
+        "sha256": {
+            file: sha256_of(path / file)
+            for file in ("model.safetensors", "hashtags.parquet", "users.parquet")
+        },
+    }
+
+
+def finish_run(path: Path, description: dict[str, Any]) -> None:
+    """Write `run.toml`, last of all: a folder without it is an unfinished run."""
+    write_toml(path / "run.toml", description)
 
 
 def load_run(path: Path | str, device: str = "auto") -> Run:

@@ -1,0 +1,1 @@
+"""What is timed: each module has `main()`, which returns figures by name. Run: make bench."""

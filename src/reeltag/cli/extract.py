@@ -1,0 +1,48 @@
+"""`reeltag extract`: features from clips and captions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from reeltag.cli.show import print_table
+
+
+def command(
+    dataset: Path = typer.Argument(..., help="Dataset folder."),
+    visual: list[str] = typer.Option(
+        [], help="efficientnet-lite1 (vector), -frames, -regions, onnx:FILE; may be repeated."
+    ),
+    acoustic: list[str] = typer.Option(
+        [], help="logmel (vector), spectrogram (6 × 512), onnx:FILE."
+    ),
+    textual: list[str] = typer.Option([], help="minilm (vector), sif (vector), glove, tokens."),
+    workers: int | None = typer.Option(None, help="Processes; default one a core."),
+) -> None:
+    """Compute features; done ones are skipped, a killed extraction goes on where it was.
+
+    Example: reeltag extract clips --visual efficientnet-lite1 --acoustic logmel --textual minilm
+    """
+    from reeltag.data.dataset import Dataset
+    from reeltag.errors import ConfigError
+    from reeltag.features.job import extract
+
+    if not (visual or acoustic or textual):
+        raise ConfigError(
+            "Nothing to extract. Name an extractor: --visual efficientnet-lite1, "
+            "--acoustic logmel, --textual minilm (`reeltag extractors` lists them)."
+        )
+    report = extract(
+        Dataset.open(dataset), visual=visual, acoustic=acoustic, textual=textual, workers=workers
+    )
+    print_table(
+        f"{dataset}: {report.clips_read:,} clips read in {report.seconds:.1f} s, "
+        f"{report.clips_failed:,} unreadable",
+        ["feature", "posts", "present", "unreadable", "state"],
+        [
+            [f.name, f.posts, f.present, f.failed, "was there" if f.skipped else "made"]
+            for f in report.features
+        ],
+        note="Reasons: features/NAME/failures.parquet" if report.clips_failed else "",
+    )

@@ -1,0 +1,1 @@
+"""Networks behind the extractors, run by ONNX Runtime."""

@@ -1,0 +1,139 @@
+"""The extractors by name: a modality and a name go in, an extractor comes out."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reeltag.data.feature import Manifest
+from reeltag.data.schema import MODALITIES
+from reeltag.errors import ConfigError, MissingExtraError
+from reeltag.features import acoustic, onnx_file, textual, visual
+from reeltag.features.base import Extractor
+
+Maker = Callable[[Mapping[str, Any], int], Extractor]
+
+EXTRACTORS: dict[str, dict[str, Maker]] = {
+    "visual": {
+        "efficientnet-lite1": visual.LiteVector,
+        "efficientnet-lite1-frames": visual.LiteFrames,
+        "efficientnet-lite1-regions": visual.LiteRegions,
+    },
+    "acoustic": {"logmel": acoustic.LogMel, "spectrogram": acoustic.Spectrogram},
+    "textual": {
+        "minilm": textual.MiniLM,
+        "glove": textual.GloveWords,
+        "sif": textual.Sif,
+        "tokens": textual.Tokens,
+    },
+}
+"""Modality, name and what makes the extractor; `onnx:FILE` is valid beside these."""
+
+DEFAULTS = {"visual": "efficientnet-lite1", "acoustic": "logmel", "textual": "minilm"}
+"""What `reeltag extract` makes when nothing is named."""
+
+
+@dataclass(frozen=True)
+class Availability:
+    """One line of `reeltag extractors`."""
+
+    modality: str
+    name: str
+    usable: bool
+    why: str
+    """Why it is not usable; what it gives where it is."""
+    kind: str = ""
+    shape: tuple[int, ...] = ()
+    licence: str = ""
+    summary: str = ""
+
+
+def make(
+    modality: str, name: str, options: Mapping[str, Any] | None = None, threads: int = 1
+) -> Extractor:
+    """The extractor called `name`, or of a model file (`onnx:FILE`).
+
+    Args:
+        options: settings, as an earlier manifest stored them; default: the usual ones.
+        threads: threads of its network.
+    Raises `ConfigError` where there is none, listing those there are, and
+    `MissingExtraError` where a library is absent.
+    """
+    if modality not in MODALITIES:
+        raise ConfigError(f"Got modality {modality!r}, expected one of {', '.join(MODALITIES)}.")
+    if name.startswith("onnx:"):
+        return onnx_file.from_file(modality, Path(name.removeprefix("onnx:")), threads)
+    known = EXTRACTORS[modality]
+    if name not in known:
+        valid = [*known, *(["onnx:FILE"] if modality != "textual" else [])]
+        raise ConfigError(f"Got {modality} extractor {name!r}, expected one of {', '.join(valid)}.")
+    return known[name](options or {}, threads)
+
+
+def of_manifest(manifest: Manifest, threads: int = 1) -> Extractor:
+    """The extractor that made a feature. Raises `ConfigError` where it cannot be had again.
+
+    That is: numeric columns of a table, and an extractor whose version or weights changed.
+    """
+    if manifest.extractor == "columns" or manifest.source == "columns":
+        raise ConfigError(
+            f"{manifest.name} was made from table columns and cannot be read off a clip"
+        )
+    made: Extractor
+    if manifest.extractor.startswith("onnx:"):
+        stem = manifest.extractor.removeprefix("onnx:")
+        options = {**manifest.options, "licence": manifest.licence}
+        made = onnx_file.from_cache(
+            manifest.modality, stem, manifest.weights_sha256, options, threads
+        )
+    else:
+        made = make(manifest.modality, manifest.extractor, manifest.options, threads)
+    if made.manifest().fingerprint != manifest.fingerprint:
+        raise ConfigError(
+            f"{manifest.name} was made by another version or other weights of "
+            f"{manifest.extractor} than are installed"
+        )
+    return made
+
+
+_made: dict[tuple[str, int], Extractor] = {}
+
+
+def cached(manifest: Manifest, threads: int = 1) -> Extractor:
+    """`of_manifest`, made once a process: for a server that scores clip after clip."""
+    key = (manifest.fingerprint, threads)
+    if key not in _made:
+        _made[key] = of_manifest(manifest, threads)
+    return _made[key]
+
+
+def available() -> list[Availability]:
+    """Every registered extractor, whether it is usable here, and why it is not."""
+    found = []
+    for modality, makers in EXTRACTORS.items():
+        for name, maker in makers.items():
+            summary = (maker.__doc__ or "").splitlines()[0].split(": ", 1)[-1]
+            try:
+                made = maker({}, 1)
+                _needs(made)
+                found.append(
+                    Availability(
+                        modality, name, True, "", made.kind, made.shape, made.licence, summary
+                    )
+                )
+            except (MissingExtraError, OSError) as fault:
+                found.append(Availability(modality, name, False, str(fault), summary=summary))
+    return found
+
+
+def _needs(extractor: Extractor) -> None:
+    """Raise `MissingExtraError` where what the extractor loads late is absent."""
+    if extractor.source != "clip":
+        return
+    needed = ["av"] + (["onnxruntime"] if extractor.weights_sha256 else [])
+    for package in needed:
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package, "media")

@@ -1,0 +1,35 @@
+"""A caption goes in, its words come out: Latin scripts, Chinese and Japanese, and emoji."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+
+import regex
+
+_NOISE = regex.compile(r"https?://\S+|www\.\S+|[@＠][\w.]+")
+_WORD = regex.compile(
+    r"[\p{Han}\p{Hiragana}\p{Katakana}]"  # written without spaces: a character a word
+    r"|(?:(?![\p{Han}\p{Hiragana}\p{Katakana}])[\p{L}\p{M}\p{N}])+(?:['’]\p{L}+)*"
+    r"|\p{Regional_Indicator}{2}"
+    r"|\p{Extended_Pictographic}"
+)
+
+
+def words(caption: str) -> list[str]:
+    """Lower-case words of a caption, in order.
+
+    Addresses and @mentions are left out; an ideograph, a kana or an emoji is a word of its
+    own (skin tones and joiners dropped, flags kept whole).
+
+    Example:
+        words("Don't stop 跳舞 🎉 https://x.y")  # ["don't", "stop", "跳", "舞", "🎉"]
+    """
+    text = unicodedata.normalize("NFKC", _NOISE.sub(" ", caption)).lower()
+    return [match.replace("’", "'") for match in _WORD.findall(text)]
+
+
+def hashed(word: str, size: int) -> int:
+    """A stable id of `word` in 1..size-1; 0 stays free for padding."""
+    digest = hashlib.blake2b(word.encode("utf-8"), digest_size=8).digest()
+    return 1 + int.from_bytes(digest, "little") % (size - 1)

@@ -1,0 +1,90 @@
+"""A clip's path goes in, its entry of every clip feature comes out: the work of one process.
+
+`ClipWorker` is what any executor runs (a process pool here, another elsewhere): it owns a
+decoder child and the networks, and is made from manifests, which travel anywhere.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from numpy.typing import NDArray
+
+from reeltag.data.feature import Manifest
+from reeltag.errors import ClipError, ConfigError, ReelTagError
+from reeltag.features.base import ClipExtractor
+from reeltag.features.registry import of_manifest
+from reeltag.media.decode import Decoder
+from reeltag.media.limits import Limits
+
+Values = dict[str, NDArray[Any] | None]
+
+
+class ClipWorker:
+    """Extracts clip features; a clip needed by several extractors is decoded once."""
+
+    def __init__(self, manifests: Sequence[Manifest], limits: Limits | None = None) -> None:
+        self._extractors: dict[str, ClipExtractor] = {}
+        for manifest in manifests:
+            extractor = of_manifest(manifest)
+            if not isinstance(extractor, ClipExtractor):
+                raise ConfigError(f"{manifest.name} is not read from clips.")
+            self._extractors[manifest.name] = extractor
+        self._decoder = Decoder(limits)
+
+    def __enter__(self) -> ClipWorker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __call__(self, path: Path | str, names: Sequence[str] | None = None) -> Values:
+        """Entries of the features `names` (default: all). Raises `ClipError`."""
+        wanted = list(self._extractors) if names is None else list(names)
+        extractors = [self._extractors[name] for name in wanted]
+        decoded = self._decoder.decode_many(path, [e.request for e in extractors])
+        return {
+            name: extractor.extract(answer)
+            for name, extractor, answer in zip(wanted, extractors, decoded, strict=True)
+        }
+
+    def close(self) -> None:
+        """End the decoder's child."""
+        self._decoder.close()
+
+
+def serve(pipe: Connection, manifests: Sequence[Manifest], limits: Limits) -> None:
+    """Answer (path, names) with ("values", dict), ("failed", reason) or ("fatal", message)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    try:
+        worker = ClipWorker(manifests, limits)
+    except ReelTagError as fault:
+        pipe.send(("fatal", str(fault)))
+        return
+    with worker:
+        try:
+            pipe.send(("ready", None))
+            while True:
+                path, names = pipe.recv()
+                pipe.send(_answer(worker, path, names))
+        except (EOFError, OSError):
+            return
+
+
+def _answer(worker: ClipWorker, path: Path, names: Sequence[str]) -> tuple[str, Any]:
+    try:
+        return "values", worker(path, names)
+    except ClipError as fault:
+        return "failed", fault.reason
+    except Exception as fault:  # one clip must not end the job
+        return "failed", f"{type(fault).__name__}: {str(fault)[:300]}"

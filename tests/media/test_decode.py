@@ -1,0 +1,350 @@
+"""The decoder against every clip that is odd, damaged or hostile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import iscc_samples
+import numpy as np
+import pytest
+from tests.media.clips import grey_numbers, rotate, write_clip
+
+from reeltag.errors import ClipError, ConfigError
+from reeltag.media.decode import Decoder, decode
+from reeltag.media.limits import Limits
+from reeltag.media.request import Frames, Request, Sound
+
+BOTH = Request(Frames(4, 32), Sound(16000))
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    with Decoder() as decoder:
+        yield decoder
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mpeg2video"])
+@pytest.mark.parametrize("gop", [1, 5, 50])
+def test_frames_are_the_ones_at_their_times(decoder, tmp_path, codec, gop):
+    clip = write_clip(tmp_path / "clip.mp4", codec=codec, gop=gop)
+    decoded = decoder.decode(clip, BOTH)
+    assert decoded.frames.shape == (4, 32, 32, 3)
+    assert decoded.warnings == ()
+    ideal = [0.25, 0.75, 1.25, 1.75]
+    assert np.allclose(decoded.frame_times, ideal, atol=0.125 + 0.05)
+    shown = [round(t * 25) for t in decoded.frame_times]
+    assert grey_numbers(decoded.frames) == pytest.approx(shown, abs=0.6)
+    assert decoded.duration == pytest.approx(2.0, abs=0.1)
+
+
+def test_sound_is_the_tone(decoder, tmp_path):
+    decoded = decoder.decode(write_clip(tmp_path / "clip.mp4", tone=500.0), BOTH)
+    assert decoded.sound.dtype == np.float32
+    assert decoded.rate == 16000
+    assert len(decoded.sound) == pytest.approx(32000, abs=1100)
+    spectrum = np.abs(np.fft.rfft(decoded.sound[8000:24000]))
+    assert spectrum.argmax() == pytest.approx(500, abs=2)
+
+
+def test_frames_by_rate_and_cap(decoder, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4")
+    assert len(decoder.decode(clip, Request(Frames(100, 16, fps=5.0))).frames) == 10
+    assert len(decoder.decode(clip, Request(Frames(6, 16, fps=5.0))).frames) == 6
+
+
+def test_several_requests_decode_once_and_agree(decoder, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4")
+    requests = [BOTH, Request(Frames(9, 20)), Request(None, Sound(22050, seconds=0.5)), Request()]
+    together = decoder.decode_many(clip, requests)
+    for request, answer in zip(requests, together, strict=True):
+        alone = decoder.decode(clip, request)
+        np.testing.assert_equal(answer.frames, alone.frames)
+        np.testing.assert_equal(answer.sound, alone.sound)
+    assert len(together[2].sound) == 11025
+    assert together[3].frames is None
+
+
+def test_two_decoders_give_equal_bytes(decoder, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", codec="libx264", noise=1)
+    first, second = decoder.decode(clip, BOTH), decode(clip, BOTH)
+    assert first.frames.tobytes() == second.frames.tobytes()
+    assert first.sound.tobytes() == second.sound.tobytes()
+
+
+@pytest.mark.parametrize("name", ["demo.mp4", "demo.webm", "demo.mkv", "demo.3gp"])
+def test_real_clips(decoder, name):
+    clip = Path(iscc_samples.__file__).parent / "files" / "video" / name
+    decoded = decoder.decode(clip, Request(Frames(8, 64), Sound(16000, seconds=10)))
+    assert decoded.frames.shape == (8, 64, 64, 3)
+    assert decoded.frames.std() > 20
+    assert len(decoded.sound) == 160000
+    assert decoded.warnings == ()
+
+
+def test_audio_only(decoder, tmp_path):
+    decoded = decoder.decode(write_clip(tmp_path / "clip.m4a", frames=0), BOTH)
+    assert decoded.frames is None
+    assert decoded.sound is not None
+    assert decoded.warnings == ("no video stream",)
+
+
+def test_video_only(decoder, tmp_path):
+    decoded = decoder.decode(write_clip(tmp_path / "clip.mp4", sound=None), BOTH)
+    assert len(decoded.frames) == 4
+    assert decoded.sound is None
+    assert decoded.rate is None
+    assert decoded.warnings == ("no audio stream",)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_one_frame(decoder, tmp_path, codec):
+    decoded = decoder.decode(write_clip(tmp_path / "clip.mp4", frames=1, codec=codec), BOTH)
+    assert len(decoded.frames) == 1
+
+
+def test_rotation_is_applied(decoder, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", still=True, size=(64, 64))
+    upright = decoder.decode(clip, BOTH).frames[0]
+    turned = decoder.decode(rotate(clip), BOTH).frames[0]
+    assert upright[:14, :14].mean() > 200  # white at the top left, then at the top right
+    assert turned[:14, -14:].mean() > 200
+    assert turned[:14, :14].mean() < 60
+
+
+def test_crop_keeps_the_centre_and_squash_the_whole(decoder, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", still=True, size=(128, 64))
+    crop = decoder.decode(clip, Request(Frames(1, 32, fit="crop"))).frames[0]
+    squash = decoder.decode(clip, Request(Frames(1, 32, fit="squash"))).frames[0]
+    assert crop[:16].mean() == pytest.approx(squash[:16].mean(), abs=20)
+    assert crop.shape == squash.shape == (32, 32, 3)
+
+
+def test_8k_decodes(decoder, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", size=(7680, 4320), frames=2, sound=None, codec="mpeg4")
+    assert decoder.decode(clip, BOTH).frames.shape == (2, 32, 32, 3)
+
+
+def test_larger_frames_than_the_limit_are_refused(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", size=(640, 480))
+    with pytest.raises(ClipError, match="640 x 480, at most 1000 pixels"):
+        decode(clip, BOTH, Limits(max_pixels=1000))
+
+
+def test_variable_frame_rate(decoder, tmp_path):
+    times = [0, 40, 80, 120, 1000, 1040, 1900, 1940, 1980, 2020]
+    clip = write_clip(tmp_path / "clip.mp4", frames=10, times=times, sound=None)
+    decoded = decoder.decode(clip, BOTH)
+    shown = [times.index(round(t * 1000)) for t in decoded.frame_times]
+    assert grey_numbers(decoded.frames) == pytest.approx(shown, abs=0.6)
+    assert len(shown) == 4
+
+
+def test_alpha(decoder, tmp_path):
+    clip = write_clip(tmp_path / "clip.mkv", codec="ffv1", pixels="yuva420p", sound=None)
+    assert len(decoder.decode(clip, BOTH).frames) == 4
+
+
+@pytest.mark.parametrize("suffix", ["m1v", "gif", "avi"])
+def test_unknown_duration_or_times(decoder, tmp_path, suffix):
+    codec, pixels = {
+        "m1v": ("mpeg1video", "yuv420p"),
+        "gif": ("gif", "rgb8"),
+        "avi": ("mpeg4", "yuv420p"),
+    }[suffix]
+    clip = write_clip(tmp_path / f"clip.{suffix}", codec=codec, pixels=pixels, sound=None)
+    decoded = decoder.decode(clip, BOTH)
+    numbers = grey_numbers(decoded.frames)
+    assert len(numbers) == 4
+    assert numbers == sorted(numbers)
+
+
+def test_long_clip_is_cut_with_a_warning(tmp_path):
+    decoded = decode(write_clip(tmp_path / "clip.mp4"), BOTH, Limits(max_duration=1.0))
+    assert max(decoded.frame_times) <= 1.0
+    assert len(decoded.sound) == 16000
+    assert "longer than 1 seconds" in decoded.warnings[0]
+
+
+def test_lying_timestamps(decoder, tmp_path):
+    times = [0, 40, 80, 120, 2_000_000_000]
+    clip = write_clip(tmp_path / "clip.mkv", frames=5, times=times, sound=None)
+    assert decoder.decode(clip, BOTH).frames is not None
+
+
+def test_damaged_packets_are_skipped_and_counted(decoder, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", codec="libx264", noise=2, size=(128, 96), gop=5)
+    content = bytearray(clip.read_bytes())
+    rng = np.random.default_rng(0)
+    start, end = content.index(b"mdat") + 2000, len(content) * 3 // 4
+    for at in rng.integers(start, end, 4000):
+        content[at] = rng.integers(0, 255)
+    clip.write_bytes(content)
+    decoded = decoder.decode(clip, BOTH)
+    assert decoded.frames is not None
+    assert decoded.warnings
+
+
+def test_truncated_with_index_at_the_end_is_refused(decoder, tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4")
+    clip.write_bytes(clip.read_bytes()[:-3000])
+    with pytest.raises(ClipError, match="beginning or index is damaged"):
+        decoder.decode(clip, BOTH)
+
+
+def test_truncated_stream_gives_what_there_is(decoder, tmp_path):
+    clip = write_clip(tmp_path / "clip.mkv", noise=3, codec="libx264")
+    content = clip.read_bytes()
+    clip.write_bytes(content[: len(content) // 2])
+    decoded = decoder.decode(clip, BOTH)
+    assert decoded.frames is not None
+    assert max(decoded.frame_times) < 1.5
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("empty.mp4", b"", "empty"),
+        ("text.mp4", b"this is no video\n" * 500, "not a video|not one that is read"),
+        ("noise.mp4", bytes(np.random.default_rng(0).integers(0, 256, 9000, np.uint8)), "not|"),
+        ("list.m3u8", b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nclip.mp4\n", "not"),
+        ("concat.mp4", b"ffconcat version 1.0\nfile clip.mp4\n", "not one that"),
+        ("list.sdp", b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nm=video 9 RTP/AVP 96\n", "not"),
+        (
+            "dash.mpd",
+            b'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" '
+            b'profiles="urn:mpeg:dash:profile:isoff-on-demand:2011"><Period/></MPD>',
+            "not",
+        ),
+    ],
+)
+def test_files_that_are_no_clips(decoder, tmp_path, name, content, reason):
+    write_clip(tmp_path / "clip.mp4")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ClipError, match=reason):
+        decoder.decode(tmp_path / name, BOTH)
+
+
+def test_only_regular_files_are_opened(decoder, tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for path in (tmp_path, tmp_path / "pipe.mp4", Path("/dev/zero")):
+        with pytest.raises(ClipError, match="not a regular file"):
+            decoder.decode(path, BOTH)
+    for path in ("http://127.0.0.1:1/x.mp4", "concat:a.mp4|b.mp4", tmp_path / "absent.mp4"):
+        with pytest.raises(ClipError, match="cannot be opened"):
+            decoder.decode(path, BOTH)
+
+
+def test_symbolic_links_are_followed(decoder, tmp_path):
+    write_clip(tmp_path / "clip.mp4")
+    (tmp_path / "link.mp4").symlink_to("clip.mp4")
+    assert decoder.decode(tmp_path / "link.mp4", BOTH).frames is not None
+
+
+def test_too_many_streams_and_too_large_a_file_are_refused(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4")
+    with pytest.raises(ClipError, match="2 streams, at most 1"):
+        decode(clip, BOTH, Limits(max_streams=1))
+    with clip.open("r+b") as file:
+        file.truncate(3 << 20)
+    with pytest.raises(ClipError, match="3 MiB, at most 2"):
+        decode(clip, BOTH, Limits(max_file_mb=2))
+
+
+def test_max_frames_bounds_the_work(tmp_path):
+    decoded = decode(write_clip(tmp_path / "clip.mp4"), BOTH, Limits(max_frames=20))
+    assert max(decoded.frame_times) < 0.85
+    assert "more than 20 frames" in decoded.warnings[0]
+
+
+def test_a_clip_that_eats_memory_is_refused_and_the_next_decodes(tmp_path):
+    large = write_clip(tmp_path / "large.mp4", size=(7680, 4320), frames=2, sound=None)
+    small = write_clip(tmp_path / "small.mp4")
+    with Decoder(Limits(memory_mb=64)) as decoder:
+        with pytest.raises(ClipError, match=r"memory|signal"):
+            decoder.decode(large, Request(Frames(2, 32)))
+        assert decoder.decode(small, BOTH).frames is not None
+
+
+def test_a_child_that_hangs_is_killed_and_the_next_clip_decodes(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4")
+    with Decoder(Limits(wall_seconds=1.5)) as decoder:
+        decoder.decode(clip, BOTH)
+        first = decoder.pid
+        os.kill(first, signal.SIGSTOP)
+        with pytest.raises(ClipError, match=r"more than 1\.5 seconds"):
+            decoder.decode(clip, BOTH)
+        with pytest.raises(ProcessLookupError):
+            os.kill(first, 0)
+        assert decoder.decode(clip, BOTH).frames is not None
+
+
+def test_a_child_that_is_killed_is_replaced(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4")
+    with Decoder() as decoder:
+        decoder.decode(clip, BOTH)
+        os.kill(decoder.pid, signal.SIGSTOP)
+        threading.Timer(0.3, os.kill, (decoder.pid, signal.SIGKILL)).start()
+        with pytest.raises(ClipError, match="ended by signal 9"):
+            decoder.decode(clip, BOTH)
+        assert decoder.decode(clip, BOTH).frames is not None
+
+
+class _Liar(Decoder):
+    answer = b""
+
+    def _command(self):
+        import sys
+
+        ready = b'\x1f\x00\x00\x00{"ready": true,     "bytes": 0}'
+        code = f"import os;os.write(1, {ready + self.answer!r});os.read(0, 10**6);os.read(0, 1)"
+        return [sys.executable, "-c", code]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\xff\xff\xff\xff",
+        b"\x02\x00\x00\x00[]",
+        b'\x18\x00\x00\x00{"bytes": 9999999999999}',
+        b'\x0c\x00\x00\x00{"bytes": 0}',
+    ],
+)
+def test_a_child_that_was_taken_over_cannot_hurt_the_parent(tmp_path, answer):
+    clip = write_clip(tmp_path / "clip.mp4")
+    with _Liar() as decoder:
+        decoder.answer = answer
+        with pytest.raises(ClipError, match="garbled"):
+            decoder.decode(clip, BOTH)
+
+
+def test_the_child_is_recycled_and_inherits_no_descriptor(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4")
+    with Decoder(recycle=2) as decoder, clip.open("rb") as held:
+        os.set_inheritable(held.fileno(), True)
+        pids = []
+        for _ in range(3):
+            decoder.decode(clip, BOTH)
+            pids.append(decoder.pid)
+        assert pids[0] == pids[1] != pids[2]
+        links = [os.readlink(p) for p in Path(f"/proc/{decoder.pid}/fd").iterdir()]
+        assert str(clip) not in links
+    assert decoder.pid is None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Frames(0, 32),
+        lambda: Frames(8, 0),
+        lambda: Frames(8, 32, fps=0.0),
+        lambda: Frames(8, 32, fit="stretch"),
+        lambda: Sound(0),
+        lambda: Sound(16000, seconds=-1),
+    ],
+)
+def test_impossible_requests_say_so(make):
+    with pytest.raises(ConfigError, match="expected"):
+        make()
