@@ -36,7 +36,10 @@ def main(posts: int = POSTS) -> dict[str, dict[str, Any]]:
     results: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="reeltag-importing-") as name:
         folder = Path(name)
-        for source in _generate(folder, posts):
+        # In a process of its own: a child's peak memory starts from its parent's.
+        command = [sys.executable, __file__, "--generate", str(folder), str(posts)]
+        subprocess.run(command, check=True)
+        for source in sorted(folder.glob("posts.*")):
             form = source.suffix[1:]
             got = _import(source, folder / f"dataset-{form}")
             if got["kept"] != posts:
@@ -52,7 +55,7 @@ def main(posts: int = POSTS) -> dict[str, dict[str, Any]]:
     return results
 
 
-def _generate(folder: Path, posts: int) -> list[Path]:
+def _generate(folder: Path, posts: int) -> None:
     """Zipf hashtags and users; captions that hold the hashtags, one in fifty with an odd one."""
     rng = np.random.default_rng(0)
     lengths = rng.integers(0, 9, posts)
@@ -77,11 +80,9 @@ def _generate(folder: Path, posts: int) -> list[Path]:
         ),
         (pl.lit(1_600_000_000) + pl.col("row") * 30).alias("time"),
     )
-    paths = [folder / f"posts.{form}" for form in ("jsonl", "csv", "parquet")]
-    frame.write_ndjson(paths[0])
-    frame.write_csv(paths[1])
-    frame.write_parquet(paths[2])
-    return paths
+    frame.write_ndjson(folder / "posts.jsonl")
+    frame.write_csv(folder / "posts.csv")
+    frame.write_parquet(folder / "posts.parquet")
 
 
 def _import(source: Path, target: Path) -> dict[str, Any]:
@@ -91,4 +92,7 @@ def _import(source: Path, target: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*(int(argument) for argument in sys.argv[1:])), indent=2))
+    if sys.argv[1:2] == ["--generate"]:
+        _generate(Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        print(json.dumps(main(*(int(argument) for argument in sys.argv[1:])), indent=2))

@@ -116,6 +116,9 @@ def test_columns_equal_scalars(values: list[str | None]) -> None:
     assert found.to_list() == [hashtags.find(v) if v is not None else [] for v in values]
     stripped = hashtags.strip_column(column)
     assert stripped.to_list() == [hashtags.strip(v) if v is not None else None for v in values]
+    taken, rest = hashtags.take_column(column)
+    assert rest.to_list() == stripped.to_list()
+    assert taken.list.eval(pl.element().str.slice(1)).to_list() == found.to_list()
     normal = hashtags.normalise_column(column)
     assert normal.to_list() == [hashtags.normalise(v) if v is not None else None for v in values]
     assert {found.name, stripped.name, normal.name} == {"caption"}

@@ -71,6 +71,10 @@ _NOT_SIMPLE = (
     rf"|[{SIGNS}][{_WORD}]+[^{_WORD}{SIGNS}\s.,;:!?)\"'…，。！？]"
 )
 _SIMPLE_TAG = rf"[{SIGNS}][{_WORD}]+"
+_TAGS_OF = pl.col("text").str.extract_all(_SIMPLE_TAG)
+_REST_OF = (
+    pl.col("text").str.replace_all(rf"(?:\s*{_SIMPLE_TAG})+\s*|\s+", " ").str.strip_chars(" ")
+)
 
 
 def find(text: str) -> list[str]:
@@ -104,16 +108,31 @@ def normalise(tag: str) -> str:
 
 def find_column(texts: pl.Series) -> pl.Series:
     """`find` over a Utf8 column (n,) → List(Utf8) column (n,); null gives an empty list."""
-    tags = pl.element().str.slice(1)
-    return _raw_column(texts).list.eval(tags)
+    simple, odd = _kinds(texts)
+    fast = texts.filter(simple).alias("text").to_frame().select(_TAGS_OF).to_series()
+    return _find(texts, simple, odd, fast).list.eval(pl.element().str.slice(1))
 
 
 def strip_column(texts: pl.Series) -> pl.Series:
     """`strip` over a Utf8 column (n,); rows without a sign, and nulls, stay as they are."""
     simple, odd = _kinds(texts)
-    fast = texts.filter(simple).str.replace_all(_SIMPLE_TAG, " ")
-    fast = fast.str.replace_all(r"\s+", " ").str.strip_chars(" ")
-    return _put_back(texts, simple, fast, odd, _on_unique(texts.filter(odd), strip, pl.Utf8()))
+    fast = texts.filter(simple).alias("text").to_frame().select(_REST_OF).to_series()
+    return _strip(texts, simple, odd, fast)
+
+
+def take_column(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Hashtags, each with a sign before it, and the rest of the text: both at the cost of one.
+
+    For an importer: `normalise_column` takes the signs away.
+    """
+    simple, odd = _kinds(texts)
+    # One query for both, so that polars works on them side by side.
+    query = texts.filter(simple).alias("text").to_frame().lazy()
+    fast = query.select(tags=_TAGS_OF, rest=_REST_OF).collect()
+    return (
+        _find(texts, simple, odd, fast["tags"]),
+        _strip(texts, simple, odd, fast["rest"]),
+    )
 
 
 def normalise_column(tags: pl.Series) -> pl.Series:
@@ -123,11 +142,6 @@ def normalise_column(tags: pl.Series) -> pl.Series:
     if not odd.any():
         return lower
     return lower.scatter(odd.arg_true(), _on_unique(tags.filter(odd), normalise, pl.Utf8()))
-
-
-def raw_column(texts: pl.Series) -> pl.Series:
-    """`find_column`, but each hashtag keeps a sign: cheaper where `normalise_column` follows."""
-    return _raw_column(texts)
 
 
 def split_words(tag: str, languages: Sequence[str] = ("en", "de")) -> list[str]:
@@ -240,12 +254,14 @@ def _kinds(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
     return signed & ~odd, odd
 
 
-def _raw_column(texts: pl.Series) -> pl.Series:
-    simple, odd = _kinds(texts)
-    fast = texts.filter(simple).str.extract_all(_SIMPLE_TAG)
+def _find(texts: pl.Series, simple: pl.Series, odd: pl.Series, fast: pl.Series) -> pl.Series:
     slow = _on_unique(texts.filter(odd), _find_signed, pl.List(pl.Utf8()))
     nothing = pl.repeat([], len(texts), dtype=pl.List(pl.Utf8()), eager=True).alias(texts.name)
     return _put_back(nothing, simple, fast, odd, slow)
+
+
+def _strip(texts: pl.Series, simple: pl.Series, odd: pl.Series, fast: pl.Series) -> pl.Series:
+    return _put_back(texts, simple, fast, odd, _on_unique(texts.filter(odd), strip, pl.Utf8()))
 
 
 def _find_signed(text: str) -> list[str]:

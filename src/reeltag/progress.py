@@ -56,4 +56,4 @@ def track(what: str, total: int | None) -> Iterator[Tracker]:
 
 def say(message: str) -> None:
     """Print one line for people, on stderr."""
-    console.print(message, markup=False)
+    console.print(message, markup=False, soft_wrap=True)

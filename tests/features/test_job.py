@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,13 @@ from tests.features.test_onnx_file import mean_colour
 from tests.media.clips import write_clip
 
 from reeltag.data.dataset import Dataset
-from reeltag.errors import ConfigError, ReelTagError
+from reeltag.errors import ClipError, ConfigError, ReelTagError
 from reeltag.features import job, pool
 from reeltag.features.job import extract
 from reeltag.features.pool import ClipPool, Task
 from reeltag.features.registry import make
 from reeltag.features.single import features_of
+from reeltag.features.worker import ClipWorker
 from reeltag.media.decode import Decoder
 from reeltag.media.limits import Limits
 
@@ -155,6 +157,32 @@ def test_no_post_has_the_modality(tmp_path, colour):
     extract(dataset, visual=[colour, "efficientnet-lite1-regions"])
     assert not dataset.feature("visual-colour").present.any()
     assert dataset.feature("visual-efficientnet-lite1-regions").values.shape == (0, 64, 1280)
+
+
+class Inline(AbstractContextManager):
+    """An executor that reads the clips here, last one first."""
+
+    def __init__(self, manifests, limits, workers):
+        self.worker = ClipWorker(manifests, limits)
+
+    def __exit__(self, *fault):
+        self.worker.close()
+
+    def run(self, tasks):
+        for task in reversed(list(tasks)):
+            try:
+                yield task, self.worker(task.path, task.names)
+            except ClipError as fault:
+                yield task, fault.reason
+
+
+def test_another_executor_gives_the_same_bytes(tmp_path, dataset, colour):
+    shutil.copytree(dataset.path, tmp_path / "other")
+    other = Dataset.open(tmp_path / "other")
+    extract(dataset, visual=[colour], acoustic=["logmel"], workers=2, clips_a_shard=2)
+    extract(other, visual=[colour], acoustic=["logmel"], clips_a_shard=2, executor=Inline)
+    for name in ("visual-colour", "acoustic-logmel"):
+        assert content(other, name) == content(dataset, name)
 
 
 def test_nothing_named(dataset):

@@ -39,4 +39,4 @@ def command(
         ],
     )
     for warning in answer.warnings:
-        console.print(f"note: {warning}", markup=False)
+        console.print(f"note: {warning}", markup=False, soft_wrap=True)

@@ -23,13 +23,18 @@ def print_table(
 ) -> None:
     """Print a table; numbers are set right, fractions with four digits."""
     cells = [list(row) for row in rows]
-    table = Table(title=title, title_justify="left", caption=note or None, caption_justify="left")
+    console.print(title, style="bold", markup=False)
+    table = Table()
     for number, name in enumerate(columns):
         right = all(isinstance(row[number], int | float) for row in cells) and bool(cells)
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in cells:
         table.add_row(*(_cell(value) for value in row))
-    console.print(table, markup=False)
+    if cells:
+        console.print(table)
+    if note:
+        console.print(note, style="dim", markup=False)
+    console.print()
 
 
 def _cell(value: object) -> str:

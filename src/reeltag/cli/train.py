@@ -37,6 +37,6 @@ def command(
     )["results"]
     print_table(
         f"{out}: {model}, {results['posts']:,} {results['on']} posts, full ranking",
-        list(results["metrics"]),
-        [list(results["metrics"].values())],
+        ["metric", "value"],
+        results["metrics"].items(),
     )

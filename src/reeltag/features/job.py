@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from reeltag.data.dataset import Dataset
 from reeltag.errors import ConfigError
 from reeltag.features.base import CaptionExtractor, Extractor
-from reeltag.features.pool import ClipPool, Task
+from reeltag.features.pool import ClipPool, StartExecutor, Task
 from reeltag.features.registry import make
 from reeltag.features.shards import Shards
 from reeltag.media.limits import Limits
@@ -64,6 +64,7 @@ def extract(
     textual: Sequence[str] = (),
     workers: int | None = None,
     limits: Limits | None = None,
+    executor: StartExecutor | None = None,
     again: bool = False,
     clips_a_shard: int = CLIPS_A_SHARD,
 ) -> ExtractionReport:
@@ -73,6 +74,7 @@ def extract(
         visual, acoustic, textual: extractors by name, see `reeltag.features.registry`.
         workers: processes that read clips; default: one for every core.
         limits: what one clip may cost.
+        executor: what runs the clips; default: a pool of processes on this machine.
         again: extract anew what is there already.
         clips_a_shard: posts after which a part is kept; another number discards the parts
             of an unfinished run.
@@ -108,7 +110,7 @@ def extract(
         report.features.append(_counted(dataset, shards.manifest.name))
     if clip_shards:
         count = workers or len(os.sched_getaffinity(0))
-        _clips(dataset, clip_shards, limits or Limits(), count, report)
+        _clips(dataset, clip_shards, limits or Limits(), count, executor or ClipPool, report)
     for shards in clip_shards:
         shards.assemble()
         report.features.append(_counted(dataset, shards.manifest.name))
@@ -142,6 +144,7 @@ def _clips(
     wanted: list[Shards],
     limits: Limits,
     workers: int,
+    start: StartExecutor,
     report: ExtractionReport,
 ) -> None:
     """Read the clips of all unfinished shards; a shard is written when its last clip is in.
@@ -166,23 +169,21 @@ def _clips(
             for post in first.members(shard).tolist():
                 yield Task(post, dataset.clip_path(clips[post]), names)
 
-    collected = {
-        shard: _Collected(first.members(shard), {s.manifest.name: s for s in needing})
-        for shard, needing in missing.items()
-    }
-    shard_of = {post: n for n in missing for post in first.members(n).tolist()}
+    collected: dict[int, _Collected] = {}
     manifests = [s.manifest for s in wanted]
     with (
         track("Reading clips", total) as tracker,
-        ClipPool(manifests, limits, min(workers, total)) as pool,
+        start(manifests, limits, min(workers, total)) as pool,
     ):
         for task, answer in pool.run(tasks()):
             report.clips_read += 1
-            shard = shard_of[task.post]
+            shard = int(np.searchsorted(first.rows, task.post)) // first.size
+            if shard not in collected:
+                needing = {s.manifest.name: s for s in missing[shard]}
+                collected[shard] = _Collected(first.members(shard), needing)
             if isinstance(answer, str):
                 report.clips_failed += 1
-                answer_failed = [ids[task.post], str(clips[task.post]), answer]
-                collected[shard].failures[task.post] = answer_failed
+                collected[shard].failures[task.post] = [ids[task.post], clips[task.post], answer]
             else:
                 collected[shard].values[task.post] = answer
             if collected[shard].full:

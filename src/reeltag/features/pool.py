@@ -10,11 +10,14 @@ import contextlib
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from types import TracebackType
+from typing import Protocol
 
 from reeltag.data.feature import Manifest
 from reeltag.errors import ReelTagError
@@ -36,6 +39,21 @@ class Task:
     tries: int = 0
 
 
+class ClipExecutor(AbstractContextManager["ClipExecutor"], Protocol):
+    """What the job runs clips on: this module's `ClipPool`, or one over many machines.
+
+    It runs `reeltag.features.worker.ClipWorker` somewhere and may answer in any order.
+    """
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Values | str]]:
+        """Yield each task once, with its values or the reason it failed."""
+        ...
+
+
+StartExecutor = Callable[[Sequence[Manifest], Limits, int], ClipExecutor]
+"""From manifests, limits and a number of workers to an executor."""
+
+
 @dataclass
 class _Worker:
     process: SpawnProcess
@@ -44,7 +62,7 @@ class _Worker:
     task: Task | None = None
 
 
-class ClipPool:
+class ClipPool(ClipExecutor):
     """`workers` processes that read clips; a context manager."""
 
     def __init__(self, manifests: Sequence[Manifest], limits: Limits, workers: int) -> None:
@@ -57,7 +75,12 @@ class ClipPool:
     def __enter__(self) -> ClipPool:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for worker in self._workers:
             worker.pipe.close()
         for worker in self._workers:

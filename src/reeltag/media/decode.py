@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ class Decoded:
 class Decoder:
     """Decodes clips one after another through one child process, made new when it dies.
 
+    Threads may share a decoder; they take turns.
+
     Args:
         limits: what one clip may cost.
         recycle: clips after which the child is replaced, dropping whatever it leaked.
@@ -75,6 +78,7 @@ class Decoder:
         self.limits, self._recycle = limits or Limits(), recycle
         self._child: subprocess.Popen[bytes] | None = None
         self._clips = 0
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Decoder:
         return self
@@ -102,7 +106,8 @@ class Decoder:
         sounds = list(dict.fromkeys(r.sound for r in requests if r.sound is not None))
         if not frames and not sounds:
             return [Decoded(None, (), None, None, 0.0) for _ in requests]
-        header, body = self._ask(Path(path), frames, sounds)
+        with self._lock:
+            header, body = self._ask(Path(path), frames, sounds)
         if "error" in header:
             raise ClipError(path, str(header["error"]))
         try:
@@ -189,6 +194,7 @@ class Decoder:
             stderr=subprocess.DEVNULL,
             bufsize=0,
             cwd="/",
+            process_group=0,  # Ctrl-C is for the parent to handle
             env={**keep, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
 

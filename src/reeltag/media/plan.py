@@ -63,13 +63,15 @@ def targets(packets: Packets, want: dict[str, Any], max_duration: float) -> list
     cost = _packets_since_key(packets)[shown]
     chosen: set[int] = set()
     for slot in range(count):
-        distance = np.abs(seconds[shown] - (slot + 0.5) * spacing)
+        ideal = (slot + 0.5) * spacing
+        distance = np.abs(seconds[shown] - ideal)
         near = distance <= spacing * SLACK
         if near.any():
             order = np.lexsort((distance, np.where(near, cost, np.iinfo(np.int64).max)))
             chosen.add(int(shown[order[0]]))
         else:
-            chosen.add(int(shown[distance.argmin()]))
+            begun = seconds[shown] <= ideal + 1e-6  # the picture on show is the last one begun
+            chosen.add(int(shown[np.where(begun, distance, 1e9 + distance).argmin()]))
     return sorted(chosen, key=lambda k: (seconds[k], k))
 
 
@@ -87,10 +89,9 @@ def ranges(packets: Packets, wanted: set[int]) -> list[tuple[int, int]]:
         if at > 0 and seconds[target] < seconds[keys[at]]:
             at -= 1
         first = int(keys[at]) if at >= 0 else 0
-        if runs and first <= runs[-1][1] + 1:
-            runs[-1] = (runs[-1][0], max(target, runs[-1][1]))
-        else:
-            runs.append((first, target))
+        while runs and first <= runs[-1][1] + 1:
+            first = min(first, runs.pop()[0])
+        runs.append((first, target))
     return runs
 
 

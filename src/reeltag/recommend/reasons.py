@@ -5,6 +5,9 @@
     word      a caption word that went with it in training, or that spells it
     popular   where nothing else is true: how often everybody used it
 
+Similar posts and caption words count only where the hashtag is clearly more frequent
+among them than everywhere, so a word such as "the" never explains a popular hashtag.
+
 Reasons are counted, never guessed; a model need not have looked at the same facts, so
 they say why the hashtag is plausible, not what the model computed.
 """
@@ -13,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,8 @@ from reeltag.features.text import words as words_in
 from reeltag.training.evidence import Evidence
 
 _MIN_SHARE = 0.1
+_MIN_LIFT = 1.5
+"""A fact is a reason only where the hashtag is so much more frequent than among all posts."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,9 @@ class Reasons:
     def __init__(self, evidence: Evidence, hashtags: Vocabulary) -> None:
         self.evidence, self.hashtags = evidence, hashtags
 
-    @cached_property
-    def _uses(self) -> pl.DataFrame:
-        return self.evidence.posts.select("user", "hashtags").explode("hashtags")
+    def _share(self, tag: int) -> float:
+        """Share of the training posts that carry the hashtag."""
+        return float(self.hashtags.counts[tag]) / max(self.evidence.posts.height, 1)
 
     def of(
         self, ids: Sequence[int], posts: PostBatch, user: int, caption: str
@@ -96,7 +100,7 @@ class Reasons:
 
     def _similar_reason(self, tag: int, similar: pl.DataFrame) -> list[Reason]:
         carriers = similar.filter(pl.col("hashtags").list.contains(tag))
-        if carriers.is_empty():
+        if carriers.height <= _MIN_LIFT * self._share(tag) * similar.height:
             return []
         count, of = carriers.height, similar.height
         text = f"{count} of the {of} most similar posts carr{'y' if count > 1 else 'ies'} it"
@@ -117,7 +121,8 @@ class Reasons:
         name = self.hashtags.names[tag]
         if name in spelled:
             return [Reason("word", f"the caption says ‘{name}’", {"word": name})]
-        best = words.filter((pl.col("hashtag") == tag) & (pl.col("share") >= _MIN_SHARE)).sort(
+        least = max(_MIN_SHARE, _MIN_LIFT * self._share(tag))
+        best = words.filter((pl.col("hashtag") == tag) & (pl.col("share") >= least)).sort(
             ["share", "posts", "word"], descending=[True, True, False]
         )
         if best.is_empty():

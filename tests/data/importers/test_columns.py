@@ -23,7 +23,11 @@ def test_numbers_stay_and_codes_get_a_place_each() -> None:
 
 
 def test_binary_columns_stay_one_column() -> None:
-    for column in (pl.Series("b", ["0.0", "1.0", None]), pl.Series("b", [False, True, None])):
+    for column in (
+        pl.Series("b", ["0.0", "1.0", None]),
+        pl.Series("b", [False, True, None]),
+        pl.Series("b", ["false", "true", ""]),
+    ):
         values, known, how = encode(column)
         assert (values.ravel().tolist(), how["kind"]) == ([0, 1, 0], "binary")
         assert known.tolist() == [True, True, False]

@@ -120,6 +120,7 @@ def test_hashtag_columns_in_every_spelling(
         "2023-02-16T16:36:28+01:00",
         "2023-02-16T15:36:28.000+0000",
         "2023/02/16 15:36:28",
+        "Thu Feb 16 15:36:28 +0000 2023",
         "1676561788",
         "1676561788000",
         "1676561788.0",
@@ -191,6 +192,15 @@ def test_mixed_kinds_in_one_key_are_read_line_by_line(jsonl: Write, tmp_path: Pa
     posts = import_posts(source, tmp_path / "out").dataset.posts
     assert posts["post"].to_list() == ["7203375632661695749", "b"]
     assert posts["hashtags"].to_list() == [["a"], ["b", "c"]]
+
+
+def test_lists_of_objects_give_their_names(jsonl: Write, tmp_path: Path) -> None:
+    rows = [{"post": p, "tags": [{"id": 1, "title": "Dog"}, {"title": p}]} for p in "ab"]
+    posts = import_posts(jsonl(*rows), tmp_path / "out").dataset.posts
+    assert posts["hashtags"].to_list() == [["dog", "a"], ["dog", "b"]]
+    pl.DataFrame(rows).write_parquet(tmp_path / "a.parquet")
+    again = import_posts(tmp_path / "a.parquet", tmp_path / "out2").dataset.posts
+    assert again["hashtags"].to_list() == posts["hashtags"].to_list()
 
 
 def test_csv_quotes_returns_and_byte_order_mark(tmp_path: Path) -> None:

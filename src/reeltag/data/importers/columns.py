@@ -79,7 +79,8 @@ def _numbers(column: pl.Series) -> pl.Series | None:
     if column.dtype == pl.Boolean:
         return column.cast(pl.Float64)
     texts = _texts(column)
-    numbers = texts.cast(pl.Float64, strict=False)
+    truth = {"true": "1", "True": "1", "false": "0", "False": "0"}
+    numbers = texts.replace(truth).cast(pl.Float64, strict=False)
     if numbers.null_count() > texts.null_count() or bool((numbers.abs() >= _EXACT).any()):
         return None
     code = numbers.is_in(list(_CODES)).fill_null(False)

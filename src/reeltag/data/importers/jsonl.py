@@ -1,12 +1,13 @@
 """JSON Lines in, raw rows out: one object a line, `.jsonl`, `.ndjson`, plain or gzipped.
 
 Polars reads the file in one go, ids as text so that 19 digits stay 19 digits. Where it refuses
-(a broken line, a value of another kind than in the first lines), the lines are read one by one
-and those that are no JSON object become faults.
+(a broken line, a value of another kind than in the first lines), lines that are no JSON object
+become faults; the others go to polars again, and if need be are read one by one.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from itertools import islice
 from pathlib import Path
@@ -36,27 +37,27 @@ class JsonLines:
     def load(self, source: Path, wanted: Wanted) -> Loaded:
         """Read the wanted keys of every line."""
         sample = [value for line in islice(files.lines(source), _SAMPLE) if (value := _try(line))]
-        keys = list(dict.fromkeys(key for value in sample for key in value))
         try:
-            columns = wanted.resolve(source, keys)
-            frame = _fast(source, wanted.columns(columns), sample)
+            columns = wanted.resolve(source, _keys(sample))
+            frame = _fast(files.readable(source), wanted.columns(columns), sample)
             if frame.height == files.count_lines(source):
                 return Loaded(frame.with_row_index(ROW, offset=1), columns, read=frame.height)
         except (pl.exceptions.PolarsError, InputError):
             pass
-        return _slow(source, wanted)
+        return _slow(source, wanted, sample)
 
 
-def _fast(source: Path, keys: list[str], sample: list[dict[str, Any]]) -> pl.DataFrame:
+def _fast(source: Path | io.BytesIO, keys: list[str], sample: list[dict[str, Any]]) -> pl.DataFrame:
     if not keys:
         raise InputError("nothing to read")
     schema = {key: _kind([value[key] for value in sample if key in value]) for key in keys}
-    return pl.read_ndjson(files.readable(source), schema=schema)
+    return pl.read_ndjson(source, schema=schema)
 
 
 def _kind(values: list[Any]) -> pl.DataType:
-    """Lists of text where all are lists; everything else is read as text."""
-    if any(isinstance(v, list) for v in values):
+    """Lists where there are plain lists; all else (lists of objects, too) is read as text."""
+    lists = [value for value in values if isinstance(value, list)]
+    if lists and not any(isinstance(item, dict | list) for value in lists for item in value):
         return pl.List(pl.Utf8())
     return pl.Utf8()
 
@@ -69,9 +70,10 @@ def _try(line: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _slow(source: Path, wanted: Wanted) -> Loaded:
+def _slow(source: Path, wanted: Wanted, sample: list[dict[str, Any]]) -> Loaded:
+    """Part good lines from bad ones; polars gets the good ones, or they are read one by one."""
     rows: list[int] = []
-    cells: dict[str, list[str | None]] = {}
+    good: list[bytes] = []
     faults: list[Fault] = []
     for number, line in enumerate(files.lines(source), start=1):
         if not line.strip():
@@ -79,23 +81,44 @@ def _slow(source: Path, wanted: Wanted) -> Loaded:
         value = _parse(number, line)
         if isinstance(value, Fault):
             faults.append(value)
-            continue
-        for key in value:
-            if key not in cells:
-                cells[key] = [None] * len(rows)
-        rows.append(number)
-        for key, column in cells.items():
-            column.append(_text(value.get(key)))
+        else:
+            rows.append(number)
+            good.append(line)
     if not rows:
         if faults:
             raise faults[0].error(source)
         raise InputError(f"{source} is empty. Expected one JSON object a line.")
+    read = len(rows) + len(faults)
+    number_of = pl.Series(ROW, rows, dtype=pl.UInt32)
+    try:
+        columns = wanted.resolve(source, _keys(sample))
+        frame = _fast(io.BytesIO(b"\n".join(good)), wanted.columns(columns), sample)
+        if frame.height == len(rows):
+            return Loaded(frame.insert_column(0, number_of), columns, faults, read)
+    except (pl.exceptions.PolarsError, InputError):
+        pass
+    cells = _cells(good)
     columns = wanted.resolve(source, list(cells))
-    kept = {key: cells[key] for key in wanted.columns(columns)}
-    frame = pl.DataFrame(
-        {ROW: rows, **kept}, schema={ROW: pl.UInt32(), **dict.fromkeys(kept, pl.Utf8())}
-    )
-    return Loaded(frame, columns, faults, read=len(rows) + len(faults))
+    frame = pl.DataFrame([number_of, *(cells[key] for key in wanted.columns(columns))])
+    return Loaded(frame, columns, faults, read)
+
+
+def _cells(good: list[bytes]) -> dict[str, pl.Series]:
+    """Every key's values as text, lists and objects as JSON text."""
+    cells: dict[str, list[str | None]] = {}
+    for row, line in enumerate(good):
+        value = _parse(row, line)
+        assert isinstance(value, dict)
+        for key in value:
+            if key not in cells:
+                cells[key] = [None] * row
+        for key, column in cells.items():
+            column.append(_text(value.get(key)))
+    return {key: pl.Series(key, column, dtype=pl.Utf8) for key, column in cells.items()}
+
+
+def _keys(sample: list[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for value in sample for key in value))
 
 
 def _parse(number: int, line: bytes) -> dict[str, Any] | Fault:

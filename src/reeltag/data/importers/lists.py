@@ -24,6 +24,9 @@ _TAGS = pl.List(pl.Utf8())
 def decode(values: pl.Series) -> pl.Series:
     """A column of lists or of text (n,) → List(Utf8) (n,); null and empty give an empty list."""
     if isinstance(values.dtype, pl.List | pl.Array):
+        if values.dtype.inner.is_nested():
+            named = [[_name(item) for item in row or ()] for row in values.to_list()]
+            return pl.Series(values.name, named, dtype=_TAGS)
         return values.cast(_TAGS).fill_null([])
     text = values.cast(pl.Utf8).str.strip_chars()
     simple = text.str.contains(_SIMPLE).fill_null(False)

@@ -15,7 +15,7 @@ from reeltag.data.importers import lists, times
 from reeltag.data.importers.base import RAW_LIMIT, ROW, Fault, Loaded
 from reeltag.data.schema import PARTS
 from reeltag.errors import InputError
-from reeltag.hashtags import raw_column, strip_column
+from reeltag.hashtags import strip_column, take_column
 
 _PARTS = {
     **{"train": "train", "training": "train"},
@@ -97,13 +97,13 @@ def _words(
     tags = lists.decode(frame[columns["hashtags"]]) if "hashtags" in columns else None
     if "caption" in columns:
         caption = frame[columns["caption"]].cast(pl.Utf8).fill_null("")
-        clean = strip_column(caption)
+        found, clean = take_column(caption) if tags is None else (tags, strip_column(caption))
         touched, filled = int((clean != caption).sum()), int((caption != "").sum())
         if touched:
             remarks.append(
                 f"{touched:,} of {filled:,} captions contained hashtags; they were removed"
             )
-        tags = raw_column(caption) if tags is None else tags
+        tags = found
         posts = posts.with_columns(clean.str.strip_chars().alias("caption"))
     assert tags is not None
     return posts.with_columns(lists.tidy(tags).alias("hashtags")), remarks

@@ -1,7 +1,7 @@
 """A stranger's `.npy` file in; numbers and nested lists out, and none of its code run.
 
-Plain arrays are memory-mapped by NumPy without pickles. Ragged ones are pickles, which may name any
-function to call. Here a pickle may name seven things only, all of NumPy's array machinery, and each
+Plain arrays are memory-mapped by NumPy without pickles. Ragged ones are pickles, which may name
+any function to call. Here a pickle may name a handful of things, NumPy's array machinery, and each
 is answered by a stand-in written below: nothing of NumPy is called with the pickle's arguments.
 Whatever else it names is refused before it is looked up.
 """
@@ -74,7 +74,10 @@ def _header(path: Path, stream: io.BufferedReader) -> bool:
 def _unpickle(path: Path, content: bytes) -> Any:
     try:
         value = _Unpickler(path, io.BytesIO(content)).load()
-        return _Builder(len(content)).build(value, 0)
+        built = _Builder(len(content)).build(value, 0)
+        if not isinstance(built, list | np.ndarray):
+            raise ValueError(f"it holds a {type(built).__name__}")
+        return built
     except InputError:
         raise
     except (Exception, MemoryError) as fault:
@@ -94,8 +97,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str, /) -> Any:
         """The stand-in for a name of NumPy's; `UnsafeFileError` for all others."""
-        known = module in {"numpy", *_MODULES} and name in _STAND_INS
-        if known and (module == "numpy") == (name in {"ndarray", "dtype"}):
+        if name in _STAND_INS.get(module, ()):
             return _StandIn(name)
         raise UnsafeFileError(
             f"{self._path} would run {module}.{name} if it were trusted. Expected a pickled array "
@@ -107,10 +109,14 @@ class _Unpickler(pickle.Unpickler):
         raise UnsafeFileError(f"{self._path} refers to things outside of it. Do not use this file.")
 
 
-_MODULES = tuple(
-    f"numpy.{core}.{module}" for core in ("core", "_core") for module in ("multiarray", "numeric")
-)
-_STAND_INS = frozenset({"ndarray", "dtype", "_reconstruct", "scalar", "_frombuffer"})
+_STAND_INS = {
+    "numpy": ("ndarray", "dtype"),
+    "numpy.core.multiarray": ("_reconstruct", "scalar"),
+    "numpy._core.multiarray": ("_reconstruct", "scalar"),
+    "numpy.core.numeric": ("_frombuffer",),
+    "numpy._core.numeric": ("_frombuffer",),
+    "_codecs": ("encode",),
+}
 
 
 class _StandIn:
@@ -182,6 +188,8 @@ class _Builder:
     def _numbers(
         self, dtype: np.dtype[Any], content: Any, shape: Any, fortran: bool = False
     ) -> NDArray[Any]:
+        if isinstance(content, _Noted) and content.name == "encode":
+            content = content.arguments[0]  # how protocol 2 writes bytes
         content = content.encode("latin1") if isinstance(content, str) else content
         if dtype.hasobject or not isinstance(content, bytes | bytearray):
             raise ValueError("an array of numbers holds something else")

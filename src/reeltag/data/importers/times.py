@@ -1,6 +1,7 @@
 """Times as sources write them in; UTC Datetime(us) out.
 
 ISO 8601 with or without a zone (none means UTC), `2023-02-16 15:36:28`, `2023-02-16`, `20230216`,
+Twitter's `Thu Feb 16 15:36:28 +0000 2023`,
 and Unix epochs in seconds, milliseconds or microseconds, told apart by their size.
 """
 
@@ -25,7 +26,14 @@ def decode(values: pl.Series) -> pl.Series:
         return frame.select(_epoch(text.cast(pl.Float64)).alias(values.name)).to_series()
     result = pl.Series(values.name, [None] * len(values), dtype=_TIME)
     clean = _clean(values.cast(pl.Utf8))
-    for reading in (_local(text), _minute(text), _zoned(text), _day(text), _number(text)):
+    for reading in (
+        _local(text),
+        _minute(text),
+        _zoned(text),
+        _day(text),
+        _number(text),
+        _twitter(text),
+    ):
         left = result.is_null() & clean.is_not_null()
         if not left.any():
             break
@@ -60,6 +68,12 @@ def _day(text: pl.Expr) -> pl.Expr:
     compact = text.str.contains(r"^(19|20)\d{6}$")
     day = pl.when(compact).then(text.str.to_date("%Y%m%d", strict=False))
     return day.otherwise(text.str.to_date("%Y-%m-%d", strict=False)).cast(_TIME)
+
+
+def _twitter(text: pl.Expr) -> pl.Expr:
+    form = "%a %b %d %H:%M:%S %z %Y"
+    zoned = text.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC")
+    return zoned.dt.replace_time_zone(None)
 
 
 def _number(text: pl.Expr) -> pl.Expr:

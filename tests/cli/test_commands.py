@@ -1,0 +1,161 @@
+"""The command line as a person uses it: the whole road, and one clear message for bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROWS = [
+    {
+        "id": f"p{n}",
+        "who": f"u{n % 5}",
+        "when": 1_700_000_000 + n * 3600,
+        "text": f"a {'sea' if n % 2 else 'city'} day #t{n % 2} number{n % 7}",
+        "tags": [f"t{n % 2}", f"by{n % 5}", "everyday"],
+        "set-up": n % 2,
+        "loud": n % 3,
+    }
+    for n in range(100)
+]
+
+
+def reeltag(*arguments: object, code: int = 0, cwd: Path | None = None) -> tuple[str, str]:
+    """Run the command; returns (stdout, stderr)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "reeltag", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"},
+    )
+    assert done.returncode == code, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which every stop of the road was made by commands."""
+    folder = tmp_path_factory.mktemp("road")
+    (folder / "posts.jsonl").write_text("\n".join(json.dumps(row) for row in ROWS))
+    reeltag(
+        "import", "posts.jsonl", "all", "--map", "post=id", "--map", "user=who", "--map",
+        "time=when", "--map", "caption=text", "--map", "hashtags=tags",
+        "--feature", "visual=set-up", "--feature", "acoustic=loud", cwd=folder,
+    )  # fmt: skip
+    reeltag("split", "all", "--name", "main", cwd=folder)
+    reeltag("filter", "all", "core", "--min-hashtag-uses", 2, "--min-user-posts", 2, cwd=folder)
+    reeltag("split", "core", "--name", "main", "--by", "user", "--seed", 0, cwd=folder)
+    reeltag("extract", "core", "--textual", "tokens", "--textual", "sif", cwd=folder)
+    reeltag(
+        "train", "core", "--model", "gcn-phr", "--out", "runs/gcn", "--set", "epochs=2",
+        "--set", "dim=4", cwd=folder,
+    )  # fmt: skip
+    return folder
+
+
+def test_info_counts(road: Path) -> None:
+    out, _ = reeltag("info", "core", "--json", cwd=road)
+    found = json.loads(out)
+    assert found["counts"]["posts"] == 100
+    assert found["counts"]["users"] == 5
+    assert {f["name"] for f in found["features"]} == {
+        "visual-columns", "acoustic-columns", "textual-tokens", "textual-sif",
+    }  # fmt: skip
+    assert found["splits"][0]["counts"] == {"train": 80, "validation": 10, "test": 10}
+    table, _ = reeltag("info", "core", cwd=road)
+    assert "everyday" in table
+
+
+@pytest.mark.parametrize("protocol", ["full", "sampled", "leave-one-out"])
+def test_evaluate_prints_one_json_object(road: Path, protocol: str) -> None:
+    out, _ = reeltag(
+        "evaluate", "runs/gcn", "core", "--protocol", protocol, "--top", "1,3", "--json", cwd=road
+    )
+    found = json.loads(out)
+    assert found["protocol"] == protocol
+    assert found["posts"] == (30 if protocol == "leave-one-out" else 10)
+    for metric in ("precision", "recall", "f1", "accuracy", "ndcg"):
+        assert 0 <= found["metrics"][f"{metric}@3"] <= 1
+    assert set(found["by_popularity"]) == {"popular", "relative", "unpopular"}
+
+
+def test_recommend_prints_one_json_object(road: Path) -> None:
+    out, _ = reeltag(
+        "recommend", "runs/gcn", "--caption", "a sea day", "--user", "u1", "-k", 3, "--explain",
+        "--json", cwd=road,
+    )  # fmt: skip
+    found = json.loads(out)
+    assert found["known_user"] is True
+    assert len(found["hashtags"]) == 3
+    assert found["hashtags"][0]["reasons"]
+    assert any("table columns" in warning for warning in found["warnings"])
+    table, _ = reeltag("recommend", "runs/gcn", "--user", "nobody-we-know", cwd=road)
+    assert "not known" in table
+
+
+@pytest.mark.parametrize("command", ["models", "extractors", "doctor"])
+def test_lists_are_json_objects(command: str) -> None:
+    out, _ = reeltag(command, "--json")
+    assert len(next(iter(json.loads(out).values()))) > 3
+
+
+def test_help_teaches() -> None:
+    out, _ = reeltag("--help")
+    for command in ("import", "filter", "split", "extract", "train", "evaluate", "recommend"):
+        assert command in out
+        shown, _ = reeltag(command, "--help")
+        assert "Example:" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["info", "nowhere"], "no ReelTag dataset"),
+        (["train", "core", "--model", "gcn-pht", "--out", "x"], "Did you mean gcn-phr"),
+        (["train", "core", "--model", "gcn-phr", "--out", "x", "--set", "dims=3"], "mean dim"),
+        (["train", "core", "--model", "gcn-phr", "--out", "x", "--split", "no"], "no split 'no'"),
+        (["train", "core", "--model", "gcn-phr", "--out", "runs/gcn"], "holds a run already"),
+        (["train", "core", "--model", "popularity", "--out", "x", "--device", "abacus"], "abacus"),
+        (["evaluate", "runs/none", "core"], "no ReelTag run"),
+        (["evaluate", "runs/gcn", "core", "--protocol", "half"], "full, sampled"),
+        (["evaluate", "runs/gcn", "all"], "posts"),
+        (["recommend", "runs/gcn", "-k", "0"], "k=0"),
+        (["split", "core", "--by", "moon"], "--by 'moon'"),
+        (["split", "core", "--ratio", "1:2"], "8:1:1"),
+        (["split", "core", "--by", "column"], "--map split=COLUMN"),
+        (["filter", "core", "all"], "exists already"),
+        (["filter", "core", "new", "--min-user-posts", "-1"], "min_user_posts=-1"),
+        (["extract", "core"], "Nothing to extract"),
+        (["extract", "core", "--visual", "eyes"], "eyes"),
+        (["import", "posts.jsonl", "new", "--map", "post"], "expected NAME=COLUMN"),
+        (["import", "posts.jsonl", "new", "--map", "user=whom"], "whom"),
+        (["import", "missing.csv", "new"], "missing.csv"),
+        (["train", "core"], "--model"),
+        (["fly"], "fly"),
+    ],
+)
+def test_bad_input_is_one_clear_message(road: Path, arguments: list[str], message: str) -> None:
+    before = sorted(p.name for p in road.iterdir())
+    _, err = reeltag(*arguments, code=2, cwd=road)
+    assert message in err
+    assert sorted(p.name for p in road.iterdir()) == before
+
+
+def test_models_without_users_or_features_say_what_is_needed(tmp_path: Path) -> None:
+    rows = [{"post": str(n), "caption": "x", "hashtags": ["a", f"b{n % 3}"]} for n in range(40)]
+    (tmp_path / "posts.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    reeltag("import", "posts.jsonl", "d", cwd=tmp_path)
+    reeltag("split", "d", "--by", "random", cwd=tmp_path)
+    _, err = reeltag("train", "d", "--model", "gcn-phr", "--out", "r", code=2, cwd=tmp_path)
+    assert "no training post has a user" in err
+    _, err = reeltag("train", "d", "--model", "content-knn", "--out", "r", code=2, cwd=tmp_path)
+    assert "reeltag extract" in err
+    reeltag("train", "d", "--model", "user-history", "--out", "r", cwd=tmp_path)
+    out, _ = reeltag("evaluate", "r", "d", "--json", cwd=tmp_path)
+    assert json.loads(out)["posts"] > 0

@@ -1,0 +1,123 @@
+"""Recommendations for whatever is known of a post, and reasons that are true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from reeltag import Recommender
+from reeltag.data.dataset import Dataset
+from reeltag.data.splits import open_split
+from reeltag.errors import ConfigError
+from reeltag.experiments.train import train_run
+from reeltag.recommend import Answer
+
+
+@pytest.fixture(scope="module")
+def recommender(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Recommender:
+    out = tmp_path_factory.mktemp("runs") / "gcn"
+    train_run(dataset, "main", "gcn-phr", {"dim": 8, "epochs": 4, "batch_size": 64}, out)
+    return Recommender.load(out)
+
+
+@pytest.fixture(scope="module")
+def training(dataset: Dataset) -> pl.DataFrame:
+    return dataset.posts.filter(open_split(dataset, "main").parts == "train")
+
+
+def reasons(answer: Answer, kind: str) -> list[tuple[str, dict[str, Any]]]:
+    return [(t.hashtag, r.facts) for t in answer.hashtags for r in t.reasons if r.kind == kind]
+
+
+def test_ranks_and_scores_go_down(recommender: Recommender) -> None:
+    tags = recommender.recommend(caption="a day at the sea", user="u1", k=7)
+    assert [tag.rank for tag in tags] == list(range(1, 8))
+    scores = [tag.score for tag in tags]
+    assert scores == sorted(scores, reverse=True)
+    assert len({tag.hashtag for tag in tags}) == 7
+
+
+def test_known_unknown_and_no_user(recommender: Recommender) -> None:
+    known = recommender.answer(user="u1")
+    stranger = recommender.answer(user="stranger")
+    nobody = recommender.answer()
+    assert (known.known_user, stranger.known_user, nobody.known_user) == (True, False, False)
+    assert any("'stranger' is not among" in warning for warning in stranger.warnings)
+    assert [t.hashtag for t in stranger.hashtags] == [t.hashtag for t in nobody.hashtags]
+    assert [t.score for t in known.hashtags] != [t.score for t in nobody.hashtags]
+
+
+def test_missing_features_are_said(recommender: Recommender) -> None:
+    answer = recommender.answer(user="u1", caption="sea")
+    assert any("visual-test" in w and "modality missing" in w for w in answer.warnings)
+    assert any("no feature of this post" in w for w in answer.warnings)
+
+
+def test_a_clip_that_is_none_is_said(recommender: Recommender, tmp_path: Path) -> None:
+    clip = tmp_path / "text.mp4"
+    clip.write_text("not a video")
+    answer = recommender.answer(clip, "sea", "u1")
+    assert any("clip was not read" in warning for warning in answer.warnings)
+    assert answer.hashtags
+
+
+def test_json_has_the_contracts_keys(recommender: Recommender) -> None:
+    answer = recommender.answer(user="u1", k=2).as_json()
+    assert set(answer) == {"user", "known_user", "hashtags", "warnings", "timing_ms"}
+    assert set(answer["hashtags"][0]) == {"rank", "hashtag", "score", "reasons"}
+    assert set(answer["timing_ms"]) == {"decode", "features", "score", "total"}
+
+
+def test_history_reasons_are_true(recommender: Recommender, training: pl.DataFrame) -> None:
+    answer = recommender.answer(user="u1", k=50)
+    own = training.filter(pl.col("user") == "u1")
+    found = reasons(answer, "history")
+    assert found
+    for hashtag, facts in found:
+        assert facts["posts"] == own.height
+        assert facts["uses"] == own.filter(pl.col("hashtags").list.contains(hashtag)).height
+    explained = {hashtag for hashtag, _ in found}
+    shown = {t.hashtag for t in answer.hashtags}
+    used = set(own["hashtags"].explode())
+    assert explained == used & shown
+
+
+def test_word_reasons_are_true(recommender: Recommender, training: pl.DataFrame) -> None:
+    answer = recommender.answer(caption="at the SEA", k=50)
+    with_word = training.filter(pl.col("caption").str.contains(r"\bsea\b"))
+    found = reasons(answer, "word")
+    assert ("sea", {"word": "sea"}) in found
+    for hashtag, facts in found:
+        if "of" in facts:
+            assert facts["word"] == "sea"
+            assert facts["of"] == with_word.height
+            carriers = with_word.filter(pl.col("hashtags").list.contains(hashtag))
+            assert facts["posts"] == carriers.height
+
+
+def test_popular_reasons_are_true(recommender: Recommender, training: pl.DataFrame) -> None:
+    found = reasons(recommender.answer(k=50), "popular")
+    assert found
+    for hashtag, facts in found:
+        carriers = training.filter(pl.col("hashtags").list.contains(hashtag))
+        assert (facts["uses"], facts["posts"]) == (carriers.height, training.height)
+
+
+def test_every_hashtag_has_a_reason_unless_not_asked(recommender: Recommender) -> None:
+    assert all(tag.reasons for tag in recommender.recommend(user="u2", k=50))
+    assert not any(tag.reasons for tag in recommender.recommend(user="u2", explain=False))
+
+
+def test_hashtags_in_the_caption_are_ignored(recommender: Recommender) -> None:
+    plain = recommender.answer(caption="a day", user="u1")
+    tagged = recommender.answer(caption="a day #sea", user="u1")
+    assert [t.as_json() for t in plain.hashtags] == [t.as_json() for t in tagged.hashtags]
+
+
+def test_odd_k(recommender: Recommender) -> None:
+    assert len(recommender.recommend(k=10**9)) == len(recommender.run.hashtags)
+    with pytest.raises(ConfigError, match="k=0"):
+        recommender.recommend(k=0)
