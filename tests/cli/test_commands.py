@@ -124,7 +124,7 @@ def test_help_teaches() -> None:
         (["train", "core", "--model", "popularity", "--out", "x", "--device", "abacus"], "abacus"),
         (["evaluate", "runs/none", "core"], "no ReelTag run"),
         (["evaluate", "runs/gcn", "core", "--protocol", "half"], "full, sampled"),
-        (["evaluate", "runs/gcn", "all"], "posts"),
+        (["evaluate", "runs/gcn", "all"], "no feature 'textual-sif'"),
         (["recommend", "runs/gcn", "-k", "0"], "k=0"),
         (["split", "core", "--by", "moon"], "--by 'moon'"),
         (["split", "core", "--ratio", "1:2"], "8:1:1"),

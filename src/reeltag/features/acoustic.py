@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from reeltag.features.base import ClipExtractor, option
 from reeltag.media.decode import Decoded
@@ -60,7 +61,8 @@ def log_mel(sound: _Array) -> _Array:
     ICASSP 2017.
     """
     magnitudes = spectra(sound, WINDOW, HOP, FFT)
-    mel = magnitudes @ mel_filters(RATE, FFT, MELS, LOW, HIGH).T
+    # Sparse, not BLAS: its sums must not depend on the number of threads.
+    mel = np.ascontiguousarray((_sparse_filters() @ magnitudes.T).T)
     return np.asarray(np.log(mel + np.float32(0.01)), dtype=np.float32)
 
 
@@ -107,6 +109,11 @@ class Spectrogram(ClipExtractor):
         parts = np.array_split(decoded.sound, self.options["parts"])
         rows = [np.log1p(spectra(part, 1024, 512, 1024)[:, 1:]).mean(axis=0) for part in parts]
         return self.check(np.stack(rows))
+
+
+@cache
+def _sparse_filters() -> Any:
+    return csr_array(mel_filters(RATE, FFT, MELS, LOW, HIGH))
 
 
 def _mel(hertz: float) -> float:

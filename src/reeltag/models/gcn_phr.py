@@ -67,8 +67,8 @@ class GcnPhr(Trained):
     needs_features = True
     training_defaults: ClassVar[dict[str, float]] = {
         "learning_rate": 1e-3,
-        "weight_decay": 0.1,
-        "batch_size": 1024,
+        "weight_decay": 0.0,
+        "batch_size": 512,
     }
     config: GcnPhrConfig
 
