@@ -19,6 +19,7 @@ NAMES = [str(path.relative_to(SOURCE)) for path in MODULES]
 FOUNDATION = ("errors", "storage", "progress", "runtime")
 ROAD = (
     "hashtags",
+    "words",
     "data",
     "media",
     "features",

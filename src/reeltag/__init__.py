@@ -10,7 +10,12 @@ for tag in recommender.recommend(clip="band.mp4", user="ann", caption="live toni
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# Before any import of torch: OpenMP reads it when it is loaded. Idle threads then sleep;
+# spinning ones stall when cores are shared.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from reeltag.data.dataset import Dataset

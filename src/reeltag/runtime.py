@@ -15,10 +15,8 @@ from reeltag.errors import ConfigError
 def set_threads(threads: int | None = None) -> int:
     """Set torch's threads once for this process and return the count.
 
-    Default: every core this process may use. Idle OpenMP threads sleep
-    (`OMP_WAIT_POLICY=PASSIVE`): spinning ones stall when cores are shared.
+    Default: every core this process may use.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     count = threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(count)
     return count

@@ -14,7 +14,7 @@ from reeltag.features import acoustic, registry
 from reeltag.features.backbones import efficientnet_lite as lite
 from reeltag.features.backbones.glove import glove, weights_sha256
 from reeltag.features.registry import EXTRACTORS, available, make, of_manifest
-from reeltag.features.text import hashed, words
+from reeltag.words import hashed, words
 
 
 class TestVisual(ClipContract):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ class ModelContract:
 
     def test_an_unknown_user_is_scored(self, model: Model, corpus: Corpus) -> None:
         posts = self.posts(corpus)
-        cold = PostBatch(torch.full_like(posts.users, -1), posts.vectors, posts.present, posts.own)
+        cold = replace(posts, users=torch.full_like(posts.users, -1))
         scores = model.scored(cold)
         assert torch.isfinite(scores).all()
         if self.uses_users:
@@ -96,9 +97,9 @@ class ModelContract:
         posts = self.posts(corpus)
         garbage = {name: torch.full_like(v, 1e3) for name, v in posts.vectors.items()}
         absent = {name: torch.zeros_like(p) for name, p in posts.present.items()}
-        with_garbage = model.scored(PostBatch(posts.users, garbage, absent, posts.own))
+        with_garbage = model.scored(replace(posts, vectors=garbage, present=absent))
         zeros = {name: torch.zeros_like(v) for name, v in posts.vectors.items()}
-        with_zeros = model.scored(PostBatch(posts.users, zeros, absent, posts.own))
+        with_zeros = model.scored(replace(posts, vectors=zeros, present=absent))
         assert torch.isfinite(with_garbage).all()
         # What lies behind the mask must not be read.
         torch.testing.assert_close(with_garbage, with_zeros)

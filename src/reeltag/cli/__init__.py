@@ -66,7 +66,6 @@ def _options(
 
 def main() -> None:
     """Run the command line; every error becomes one message and an exit code."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     debug = bool(os.environ.get("REELTAG_DEBUG"))
     try:
         app()

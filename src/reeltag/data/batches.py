@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reeltag.data.feature import Feature, Manifest
+from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingFeatureError
+
+NO_TIME = -(2**62)
+"""Stands for an absent time."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +25,16 @@ class PostBatch:
     users (B,) ids or -1 for nobody we know; vectors[name] (B, dim) float32, zeros where
     missing; present[name] (B,) false where the post lacks that modality; own (B,) position
     among the training posts, or -1: a model that looks up training posts must not find the
-    very post it is asked about.
+    very post it is asked about; times (B,) seconds since 1970 or `NO_TIME`; words: ids of
+    the caption's words in the training vocabulary, empty for models that read none.
     """
 
     users: Tensor
     vectors: Mapping[str, Tensor]
     present: Mapping[str, Tensor]
     own: Tensor
+    times: Tensor
+    words: Ragged
 
     def __len__(self) -> int:
         return len(self.users)
@@ -39,6 +46,8 @@ class PostBatch:
             {name: vectors.to(device) for name, vectors in self.vectors.items()},
             {name: present.to(device) for name, present in self.present.items()},
             self.own.to(device),
+            self.times.to(device),
+            self.words.to(device),
         )
 
 
@@ -59,8 +68,8 @@ class FeatureReader:
         """Manifests by name, in reading order."""
         return {name: feature.manifest for name, feature in self.features.items()}
 
-    def batch(self, rows: Tensor, users: Tensor, own: Tensor | None = None) -> PostBatch:
-        """Model input of the posts at `rows` (B,) with user ids `users` (B,)."""
+    def read(self, rows: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """`vectors` and `present` of a `PostBatch`, for the posts at `rows` (B,)."""
         where: NDArray[np.int64] = rows.numpy()
         vectors, present = {}, {}
         for name, feature in self.features.items():
@@ -68,15 +77,20 @@ class FeatureReader:
             values = feature.rows(where).astype(np.float32, copy=False)
             vectors[name] = torch.from_numpy(np.where(there[:, None], values, np.float32(0)))
             present[name] = torch.from_numpy(there)
-        if own is None:
-            own = torch.full((len(rows),), -1, dtype=torch.int64)
-        return PostBatch(users, vectors, present, own)
+        return vectors, present
 
 
 def single_post(
-    user: int, values: Mapping[str, NDArray[np.float32] | None], manifests: Mapping[str, Manifest]
+    user: int,
+    values: Mapping[str, NDArray[np.float32] | None],
+    manifests: Mapping[str, Manifest],
+    time: int = NO_TIME,
+    words: NDArray[np.int64] | None = None,
 ) -> PostBatch:
-    """Model input of one post outside any dataset; None marks a missing modality."""
+    """Model input of one post outside any dataset; None marks a missing modality.
+
+    `words` are ids of its caption's distinct words, -1 for those unknown.
+    """
     vectors, present = {}, {}
     for name, manifest in manifests.items():
         value = values.get(name)
@@ -89,4 +103,14 @@ def single_post(
             )
         vectors[name] = torch.from_numpy(row[None, :])
         present[name] = torch.tensor([value is not None])
-    return PostBatch(torch.tensor([user]), vectors, present, torch.tensor([-1]))
+    known = torch.zeros(0, dtype=torch.int64)
+    if words is not None:
+        known = torch.from_numpy(words[words >= 0])
+    return PostBatch(
+        users=torch.tensor([user]),
+        vectors=vectors,
+        present=present,
+        own=torch.tensor([-1]),
+        times=torch.tensor([time]),
+        words=Ragged(known, torch.tensor([0, len(known)])),
+    )

@@ -10,22 +10,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
 
-from reeltag.data.batches import FeatureReader, PostBatch
+from reeltag.data.batches import NO_TIME, FeatureReader, PostBatch
 from reeltag.data.dataset import Dataset
 from reeltag.data.feature import Feature, Manifest
 from reeltag.data.ragged import Ragged
 from reeltag.data.splits import Split, open_split
 from reeltag.data.vocabulary import UNKNOWN, Vocabulary
 from reeltag.errors import DatasetError, MissingFeatureError
+from reeltag.words import words_column
 
-NO_TIME = -(2**62)
-"""Stands for an absent time in `Posts.times`."""
+MIN_WORD_POSTS = 2
+"""A word of fewer training captions is no word of the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Posts:
 
     rows (n,) positions in the dataset; users (n,) ids or -1; hashtags: ids of those in the
     vocabulary; outside (n,): how many of the post's hashtags the vocabulary lacks;
-    times (n,) seconds since 1970 or `NO_TIME`.
+    times (n,) seconds since 1970 or `NO_TIME`; words: ids of the caption's distinct words
+    that the vocabulary of words holds.
     """
 
     rows: Tensor
@@ -42,6 +45,7 @@ class Posts:
     hashtags: Ragged
     outside: Tensor
     times: Tensor
+    words: Ragged
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -54,6 +58,7 @@ class Posts:
             self.hashtags.select(index),
             self.outside[index],
             self.times[index],
+            self.words.select(index),
         )
 
 
@@ -64,6 +69,8 @@ class TrainingSet:
     posts: Posts
     hashtags: Vocabulary
     users: Vocabulary
+    words: Vocabulary
+    """Words of at least `MIN_WORD_POSTS` training captions; empty where no model reads them."""
     reader: FeatureReader
     captions: pl.Series = field(repr=False)
     """Captions of the training posts (n,), hashtags already removed."""
@@ -80,7 +87,7 @@ class TrainingSet:
 
     def batch(self, index: Tensor) -> PostBatch:
         """Training posts at positions `index` (n,) as model input; knows they are its own."""
-        return self.reader.batch(self.posts.rows[index], self.posts.users[index], own=index)
+        return batch_of(self.reader, self.posts, index, own=index)
 
 
 class Corpus:
@@ -93,12 +100,14 @@ class Corpus:
         features: Sequence[str] | None = None,
         hashtags: Vocabulary | None = None,
         users: Vocabulary | None = None,
+        words: Vocabulary | Literal["count", "none"] = "none",
     ) -> None:
         """Number the posts of `dataset`.
 
         Args:
             features: names of the features to read; default every vector feature.
             hashtags, users: vocabularies of a stored run; default those of the training part.
+            words: the vocabulary of caption words of a stored run, or whether to count one.
         """
         self.dataset, self.split = dataset, split
         train = dataset.posts[split.rows("train")]
@@ -113,13 +122,25 @@ class Corpus:
             )
         self.hashtags = hashtags
         self.users = Vocabulary.count(train["user"]) if users is None else users
+        if words == "none":
+            words = Vocabulary([], [])
+        elif words == "count":
+            counted = self._words.gather(split.rows("train")).explode(empty_as_null=False)
+            words = Vocabulary.count(counted, MIN_WORD_POSTS)
+        self.words = words
         self.reader = FeatureReader(choose_features(dataset, features))
+
+    @cached_property
+    def _words(self) -> pl.Series:
+        return words_column(self.dataset.posts["caption"])
 
     @cached_property
     def training(self) -> TrainingSet:
         """What models learn from."""
         captions = self.dataset.posts["caption"].gather(self.split.rows("train"))
-        return TrainingSet(self.part("train"), self.hashtags, self.users, self.reader, captions)
+        return TrainingSet(
+            self.part("train"), self.hashtags, self.users, self.words, self.reader, captions
+        )
 
     def part(self, part: str) -> Posts:
         """The posts of train, validation or test."""
@@ -142,16 +163,43 @@ class Corpus:
             hashtags=hashtags,
             outside=torch.from_numpy(lengths) - hashtags.lengths,
             times=torch.from_numpy(times.copy()),
+            words=self._words_at(rows),
         )
+
+    def _words_at(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Ragged:
+        if not len(self.words):
+            return Ragged(torch.zeros(0, dtype=torch.int64), torch.zeros(len(rows) + 1).long())
+        chosen = self._words.gather(rows)
+        lengths = torch.from_numpy(chosen.list.len().to_numpy().astype(np.int64))
+        owner = torch.repeat_interleave(torch.arange(len(rows)), lengths)
+        ids = torch.from_numpy(self.words.ids_of(chosen.explode(empty_as_null=False)).copy())
+        return Ragged.from_pairs(owner[ids >= 0], ids[ids >= 0], len(rows))
 
     def batch(self, posts: Posts, index: Tensor) -> PostBatch:
         """Posts at positions `index` of `posts` as model input."""
-        return self.reader.batch(posts.rows[index], posts.users[index])
+        return batch_of(self.reader, posts, index)
 
 
-def open_corpus(dataset: Dataset, split: str, features: Sequence[str] | None = None) -> Corpus:
+def batch_of(
+    reader: FeatureReader, posts: Posts, index: Tensor, own: Tensor | None = None
+) -> PostBatch:
+    """Model input of the posts at positions `index` (B,) of `posts`."""
+    vectors, present = reader.read(posts.rows[index])
+    if own is None:
+        own = torch.full((len(index),), -1, dtype=torch.int64)
+    return PostBatch(
+        posts.users[index], vectors, present, own, posts.times[index], posts.words.select(index)
+    )
+
+
+def open_corpus(
+    dataset: Dataset,
+    split: str,
+    features: Sequence[str] | None = None,
+    words: Literal["count", "none"] = "none",
+) -> Corpus:
     """The corpus of a stored split."""
-    return Corpus(dataset, open_split(dataset, split), features)
+    return Corpus(dataset, open_split(dataset, split), features, words=words)
 
 
 def choose_features(dataset: Dataset, names: Sequence[str] | None) -> list[Feature]:

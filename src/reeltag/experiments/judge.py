@@ -46,6 +46,7 @@ def corpus_of(run: Run, dataset: Dataset) -> Corpus:
         list(run.manifests),
         run.hashtags,
         run.users,
+        run.words,
     )
     for name, manifest in corpus.reader.manifests.items():
         if manifest.fingerprint != run.manifests[name].fingerprint:

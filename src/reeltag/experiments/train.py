@@ -95,9 +95,10 @@ def prepare(
 ) -> tuple[Corpus, Model]:
     """The corpus and the unfitted model that settings describe, weights drawn by the seed."""
     config, training, features = divide_settings(name, settings)
-    corpus = open_corpus(dataset, split, features)
+    model = entry_of(name).model
+    corpus = open_corpus(dataset, split, features, "count" if model.needs_words else "none")
     torch.manual_seed(seed_of(training.seed, "weights"))
-    return corpus, entry_of(name).model(config, Sizes.of(corpus.training))
+    return corpus, model(config, Sizes.of(corpus.training))
 
 
 def fit(

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from reeltag.errors import MissingExtraError
 from reeltag.features.backbones import glove as vectors
 from reeltag.features.base import CaptionExtractor, option
-from reeltag.features.text import hashed, words
 from reeltag.storage import sha256_of
+from reeltag.words import hashed, words
 
 
 class MiniLM(CaptionExtractor):

@@ -46,11 +46,15 @@ class Sizes:
     hashtags: int
     manifests: Mapping[str, Manifest]
     """Features by name, in the order in which batches carry them."""
+    words: int = 0
+    """Caption words known; 0 for models that read none."""
 
     @staticmethod
     def of(training: TrainingSet) -> Sizes:
         """The sizes of a training set."""
-        return Sizes(len(training.users), len(training.hashtags), training.manifests)
+        return Sizes(
+            len(training.users), len(training.hashtags), training.manifests, len(training.words)
+        )
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class Model(nn.Module, ABC):
     Config: ClassVar[type[ModelConfig]] = ModelConfig
     needs_users: ClassVar[bool] = False
     needs_features: ClassVar[bool] = False
+    needs_words: ClassVar[bool] = False
+    """The model reads the words of captions (`PostBatch.words`)."""
 
     def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
         super().__init__()

@@ -24,8 +24,8 @@ import torch
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.vocabulary import Vocabulary
-from reeltag.features.text import words as words_in
 from reeltag.training.evidence import Evidence
+from reeltag.words import words as words_in
 
 _MIN_SHARE = 0.1
 _MIN_LIFT = 1.5

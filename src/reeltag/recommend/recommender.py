@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 
@@ -20,6 +21,7 @@ from reeltag.hashtags import strip
 from reeltag.recommend.reasons import Reason, Reasons
 from reeltag.training.evidence import load_evidence
 from reeltag.training.run import Run, load_run
+from reeltag.words import words as words_in
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ class Recommender:
             warnings.append(f"user {user!r} is not among the {len(self.run.users)} known ones")
         if manifests and not any(v is not None for v in extracted.values.values()):
             warnings.append("no feature of this post could be read: scored by its user alone")
-        posts = single_post(user_id, extracted.values, self.run.manifests)
+        words = self.run.words.ids_of(pl.Series(sorted(set(words_in(text))), dtype=pl.Utf8))
+        posts = single_post(user_id, extracted.values, self.run.manifests, int(time.time()), words)
         begin = time.perf_counter()
         ids, scores = self._rank(posts, k)
         scored = time.perf_counter()

@@ -18,10 +18,10 @@ from safetensors.torch import load_file, save
 
 from reeltag.data.corpus import TrainingSet
 from reeltag.errors import RunError
-from reeltag.features.text import words as words_in
 from reeltag.models.content_knn import ContentKnn, ContentKnnConfig
 from reeltag.models.contract import Sizes
 from reeltag.storage import atomic_file, write_bytes
+from reeltag.words import words_column
 
 NEIGHBOURS = 20
 """Most similar training posts that reasons look at."""
@@ -69,8 +69,8 @@ def save_evidence(folder: Path, training: TrainingSet, post_ids: pl.Series) -> N
 
 def word_counts(captions: pl.Series, hashtags: pl.Series) -> pl.DataFrame:
     """How often a caption's word goes with a hashtag: word, hashtag, posts, word_posts."""
-    words = pl.Series("word", [sorted(set(words_in(c))) for c in captions], dtype=pl.List(pl.Utf8))
-    pairs = pl.DataFrame({"word": words, "hashtag": hashtags}).lazy().explode("word")
+    pairs = pl.DataFrame({"word": words_column(captions), "hashtag": hashtags}).lazy()
+    pairs = pairs.explode("word")
     totals = pairs.group_by("word").agg(pl.len().alias("word_posts"))
     most = max(_MIN_WORD_POSTS, int(_MAX_WORD_POSTS_SHARE * len(captions)))
     return (

@@ -2,7 +2,7 @@
 
 run.toml              what was trained on what, settings, features, versions, results
 model.safetensors     the model's tensors
-hashtags.parquet      vocabulary (name, training uses); users.parquet likewise
+hashtags.parquet      vocabulary (name, training uses); users and words likewise
 evidence/             what reasons are read from (`reeltag.training.evidence`)
 history.json          loss and validation metrics of each epoch
 README.md             the model card
@@ -32,6 +32,7 @@ from reeltag.storage import read_toml, sha256_of, write_bytes, write_toml
 from reeltag.training.config import TrainingConfig
 
 FORMAT = 1
+VOCABULARIES = ("hashtags", "users", "words")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Run:
     model: Model
     hashtags: Vocabulary
     users: Vocabulary
+    words: Vocabulary
 
     @property
     def manifests(self) -> dict[str, Manifest]:
@@ -64,6 +66,7 @@ def save_run(
     write_bytes(path / "model.safetensors", save(model.tensors()))
     corpus.hashtags.save(path / "hashtags.parquet")
     corpus.users.save(path / "users.parquet")
+    corpus.words.save(path / "words.parquet")
     return {
         "format": FORMAT,
         "model": name,
@@ -79,6 +82,7 @@ def save_run(
         "sizes": {
             "users": model.sizes.users,
             "hashtags": model.sizes.hashtags,
+            "words": model.sizes.words,
             "training_posts": len(corpus.training.posts),
             "parameters": sum(p.numel() for p in model.parameters()),
         },
@@ -92,7 +96,7 @@ def save_run(
         },
         "sha256": {
             file: sha256_of(path / file)
-            for file in ("model.safetensors", "hashtags.parquet", "users.parquet")
+            for file in ("model.safetensors", *(f"{name}.parquet" for name in VOCABULARIES))
         },
     }
 
@@ -116,15 +120,15 @@ def load_run(path: Path | str, device: str = "auto") -> Run:
             stored["name"]: Manifest(**{**stored, "shape": tuple(stored["shape"])})
             for stored in description["features"]
         }
-        sizes = Sizes(description["sizes"]["users"], description["sizes"]["hashtags"], manifests)
+        counts = description["sizes"]
+        sizes = Sizes(counts["users"], counts["hashtags"], manifests, counts["words"])
         model = build(description["model"], description["settings"], sizes)
         model.load_tensors(load_file(path / "model.safetensors"))
     except (SafetensorError, KeyError, TypeError) as fault:
         raise RunError(f"{path} is damaged: {fault}. Train again.") from fault
     model = model.to(device_of(device)).eval()
-    hashtags = Vocabulary.load(path / "hashtags.parquet")
-    users = Vocabulary.load(path / "users.parquet")
-    return Run(path, description, model, hashtags, users)
+    names = (Vocabulary.load(path / f"{name}.parquet") for name in VOCABULARIES)
+    return Run(path, description, model, *names)
 
 
 def read_description(path: Path) -> dict[str, Any]:

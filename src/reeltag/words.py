@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 
+import polars as pl
 import regex
 
+LIST = pl.List(pl.Utf8())
 _NOISE = regex.compile(r"https?://\S+|www\.\S+|[@＠][\w.]+")
 _WORD = regex.compile(
     r"[\p{Han}\p{Hiragana}\p{Katakana}]"  # written without spaces: a character a word
@@ -27,6 +29,23 @@ def words(caption: str) -> list[str]:
     """
     text = unicodedata.normalize("NFKC", _NOISE.sub(" ", caption)).lower()
     return [match.replace("’", "'") for match in _WORD.findall(text)]
+
+
+def words_column(captions: pl.Series) -> pl.Series:
+    """The distinct words of each caption (n,), sorted: a List(Utf8) column (n,).
+
+    Each distinct caption is read once.
+    """
+    unique = captions.unique()
+    read = pl.DataFrame(
+        {"caption": unique, "words": pl.Series([sorted(set(words(c))) for c in unique], dtype=LIST)}
+    )
+    found = (
+        captions.alias("caption")
+        .to_frame()
+        .join(read, on="caption", how="left", maintain_order="left")
+    )
+    return found["words"]
 
 
 def hashed(word: str, size: int) -> int:
