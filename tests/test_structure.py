@@ -126,8 +126,9 @@ def test_module_says_what_it_is_and_is_short(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=NAMES)
 def test_nothing_runs_code_from_a_file(path: Path) -> None:
-    if path == FOREIGN_PICKLES:
-        pytest.skip("the one place that reads foreign pickles, through an allow-list")
+    if path == FOREIGN_PICKLES:  # the one place that may, through an allow-list
+        assert "find_class" in path.read_text(encoding="utf-8")
+        return
     for node in ast.walk(parse(path)):
         place = f"{path}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Import):

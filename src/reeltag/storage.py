@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import polars as pl
 import tomli_w
 
-from reeltag.errors import InputError
+from reeltag.errors import InputError, ReelTagError
 
 
 @contextmanager
@@ -100,6 +101,17 @@ def write_bytes(target: Path, content: bytes) -> None:
 def write_text(target: Path, content: str) -> None:
     """Write `content` to `target` atomically, as UTF-8."""
     write_bytes(target, content.encode("utf-8"))
+
+
+def write_parquet(target: Path, table: pl.DataFrame) -> None:
+    """Write a table as Parquet atomically. Raises `ReelTagError` where the disk refuses."""
+    try:
+        with atomic_file(target) as stream:
+            table.write_parquet(stream)
+    except pl.exceptions.PolarsError as fault:
+        raise ReelTagError(
+            f"{target} could not be written: {fault}. Nothing half-written is left."
+        ) from fault
 
 
 def write_toml(target: Path, content: Mapping[str, Any]) -> None:

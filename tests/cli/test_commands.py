@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -159,3 +161,36 @@ def test_models_without_users_or_features_say_what_is_needed(tmp_path: Path) -> 
     reeltag("train", "d", "--model", "user-history", "--out", "r", cwd=tmp_path)
     out, _ = reeltag("evaluate", "r", "d", "--json", cwd=tmp_path)
     assert json.loads(out)["posts"] > 0
+
+
+def test_ctrl_c_is_one_line_and_leaves_a_run_to_resume(road: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reeltag", "train", "core", "--model", "gcn-phr", "--out",
+         str(tmp_path / "run"), "--set", "epochs=5000", "--set", "patience=5000"],
+        cwd=road, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run" / "checkpoint.safetensors").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert "--resume" in err
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["checkpoint.safetensors"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(road: Path) -> None:
+    """A file-size limit plays the full disk: writing past it fails as writing to one does."""
+    command = (
+        "ulimit -f 1; trap '' XFSZ; "
+        f"exec {sys.executable} -m reeltag import posts.jsonl big --map post=id"
+    )
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=road, capture_output=True, text=True, env={**os.environ}
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Nothing half-written is left" in done.stderr
+    assert not any("big" in p.name for p in road.iterdir())

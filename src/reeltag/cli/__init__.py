@@ -6,9 +6,6 @@ With `--json` a command prints exactly one JSON object on stdout; all else goes 
 
 from __future__ import annotations
 
-import os
-import sys
-
 import typer
 
 from reeltag.cli import (
@@ -24,8 +21,7 @@ from reeltag.cli import (
     split,
     train,
 )
-from reeltag.errors import ReelTagError
-from reeltag.progress import say
+from reeltag.cli.guard import guarded
 
 app = typer.Typer(
     name="reeltag",
@@ -39,18 +35,18 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
 )
-app.command("demo")(demo.command)
-app.command("import")(import_.command)
-app.command("info")(info.command)
-app.command("filter")(filter_.command)
-app.command("split")(split.command)
-app.command("extract")(extract.command)
-app.command("train")(train.command)
-app.command("evaluate")(evaluate.command)
-app.command("recommend")(recommend.command)
-app.command("models")(models.models)
-app.command("extractors")(models.extractors)
-app.command("doctor")(doctor.command)
+app.command("demo")(guarded(demo.command))
+app.command("import")(guarded(import_.command))
+app.command("info")(guarded(info.command))
+app.command("filter")(guarded(filter_.command))
+app.command("split")(guarded(split.command))
+app.command("extract")(guarded(extract.command))
+app.command("train")(guarded(train.command))
+app.command("evaluate")(guarded(evaluate.command))
+app.command("recommend")(guarded(recommend.command))
+app.command("models")(guarded(models.models))
+app.command("extractors")(guarded(models.extractors))
+app.command("doctor")(guarded(doctor.command))
 
 
 @app.callback(invoke_without_command=True)
@@ -65,21 +61,5 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; every error becomes one message and an exit code."""
-    debug = bool(os.environ.get("REELTAG_DEBUG"))
-    try:
-        app()
-    except ReelTagError as error:
-        if debug:
-            raise
-        say(f"reeltag: {error}")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        say("reeltag: stopped. Nothing half-written is left; the same command goes on or redoes.")
-        sys.exit(1)
-    except OSError as error:
-        if debug:
-            raise
-        where = f" {error.filename}" if error.filename else ""
-        say(f"reeltag:{where}: {error.strerror or error}. Nothing half-written is left.")
-        sys.exit(1)
+    """Run the command line."""
+    app()

@@ -20,7 +20,7 @@ import polars as pl
 from reeltag.data.feature import Feature, Manifest, read_manifest
 from reeltag.data.schema import conform, users_of
 from reeltag.errors import DatasetError
-from reeltag.storage import atomic_folder, read_toml, sha256_of, write_toml
+from reeltag.storage import atomic_folder, read_toml, sha256_of, write_parquet, write_toml
 
 FORMAT = 1
 
@@ -70,9 +70,9 @@ class Dataset:
             raise DatasetError(f"{path} is no ReelTag dataset, so it is not replaced.")
         posts = conform(posts)
         with atomic_folder(path, replace=replace) as folder:
-            posts.write_parquet(folder / "posts.parquet")
+            write_parquet(folder / "posts.parquet", posts)
             users = users_of(posts)
-            users.write_parquet(folder / "users.parquet")
+            write_parquet(folder / "users.parquet", users)
             for feature in features:
                 if len(feature) != posts.height:
                     raise DatasetError(

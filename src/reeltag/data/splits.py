@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from reeltag.data.dataset import Dataset
 from reeltag.data.schema import PARTS
 from reeltag.errors import ConfigError, DatasetError
-from reeltag.storage import atomic_file, read_toml, write_toml
+from reeltag.storage import read_toml, write_parquet, write_toml
 
 By = Literal["user", "random", "time", "column"]
 
@@ -121,8 +121,8 @@ def make_split(dataset: Dataset, name: str, recipe: SplitRecipe) -> Split:
         raise DatasetError(f"Split {name!r} leaves no post to train on: {counts}.")
     folder = dataset.path / "splits"
     write_toml(folder / f"{name}.toml", {"format": 1, **asdict(recipe), "counts": counts})
-    with atomic_file(folder / f"{name}.parquet") as stream:
-        pl.DataFrame({"post": dataset.posts["post"], "part": parts}).write_parquet(stream)
+    table = pl.DataFrame({"post": dataset.posts["post"], "part": parts})
+    write_parquet(folder / f"{name}.parquet", table)
     return Split(name, recipe, parts)
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from reeltag.errors import RunError
-from reeltag.storage import atomic_file
+from reeltag.storage import write_parquet
 
 UNKNOWN = -1
 """Id of a name the vocabulary does not hold."""
@@ -68,11 +68,8 @@ class Vocabulary:
 
     def save(self, path: Path) -> None:
         """Write as Parquet (name, count), atomically."""
-        with atomic_file(path) as stream:
-            pl.DataFrame(
-                {"name": self.names, "count": self.counts},
-                schema={"name": pl.Utf8, "count": pl.Int64},
-            ).write_parquet(stream)
+        schema = {"name": pl.Utf8, "count": pl.Int64}
+        write_parquet(path, pl.DataFrame({"name": self.names, "count": self.counts}, schema))
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:

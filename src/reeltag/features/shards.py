@@ -23,7 +23,7 @@ from safetensors.numpy import save
 from reeltag.data.dataset import Dataset
 from reeltag.data.feature import Feature, Manifest
 from reeltag.errors import DatasetError
-from reeltag.storage import read_toml, write_bytes, write_toml
+from reeltag.storage import read_toml, write_bytes, write_parquet, write_toml
 
 FAILURES = {"post": pl.Utf8(), "clip": pl.Utf8(), "reason": pl.Utf8()}
 """Columns of `failures.parquet`."""
@@ -155,7 +155,7 @@ class _Assembled(Feature):
 
     def save(self, folder: Path) -> None:
         super().save(folder)
-        self.failures.write_parquet(folder / "failures.parquet")
+        write_parquet(folder / "failures.parquet", self.failures)
 
 
 def _zeros(file: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:

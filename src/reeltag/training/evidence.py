@@ -20,7 +20,7 @@ from reeltag.data.corpus import TrainingSet
 from reeltag.errors import RunError
 from reeltag.models.content_knn import ContentKnn, ContentKnnConfig
 from reeltag.models.contract import Sizes
-from reeltag.storage import atomic_file, write_bytes
+from reeltag.storage import write_bytes, write_parquet
 from reeltag.words import words_column
 
 NEIGHBOURS = 20
@@ -55,10 +55,8 @@ def save_evidence(folder: Path, training: TrainingSet, post_ids: pl.Series) -> N
         .join(carried, on="row", how="left", maintain_order="left")
         .select("post", "user", pl.col("hashtags").fill_null(pl.lit([], dtype=pl.List(pl.Int64))))
     )
-    with atomic_file(folder / "posts.parquet") as stream:
-        table.write_parquet(stream)
-    with atomic_file(folder / "words.parquet") as stream:
-        word_counts(training.captions, table["hashtags"]).write_parquet(stream)
+    write_parquet(folder / "posts.parquet", table)
+    write_parquet(folder / "words.parquet", word_counts(training.captions, table["hashtags"]))
     if training.manifests:
         model = ContentKnn(ContentKnnConfig(neighbours=NEIGHBOURS), Sizes.of(training))
         model.fit(training)
