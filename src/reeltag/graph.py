@@ -17,6 +17,7 @@ from torch import Tensor
 
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
+from reeltag.runtime import generator_of
 
 
 @dataclass(frozen=True)
@@ -74,15 +75,29 @@ class TagGraph:
 
 
 def _side(nodes: Tensor, neighbours: Tensor, posts: Tensor, count: int, width: int) -> Side:
+    # Shuffled once (always alike), so that a stretch of a long row is a random sample of it.
+    mixed = torch.randperm(len(nodes), generator=generator_of("graph"))
+    nodes, neighbours, posts = nodes[mixed], neighbours[mixed], posts[mixed]
     keys, pair_of_use = torch.unique(nodes * width + neighbours, return_inverse=True)
-    pairs = Ragged.from_pairs(keys // width, keys % width, count)
-    return Side(pairs, Ragged.from_pairs(pair_of_use, posts, len(keys)))
+    order = torch.randperm(len(keys), generator=generator_of("graph", "pairs"))
+    order = order[torch.argsort((keys // width)[order], stable=True)]
+    renumbered = torch.empty_like(order)
+    renumbered[order] = torch.arange(len(order))
+    pairs = Ragged.from_pairs(keys[order] // width, keys[order] % width, count)
+    return Side(pairs, Ragged.from_pairs(renumbered[pair_of_use], posts, len(keys)))
 
 
-def incoming(side: Side, nodes: Tensor) -> Subgraph:
-    """The edges into `nodes` (n,), each node's in its order."""
-    pairs, pair_node = side.pairs.positions(nodes)
-    uses, use_pair = side.posts.positions(pairs)
+def incoming(side: Side, nodes: Tensor, most: int | None = None) -> Subgraph:
+    """The edges into `nodes` (n,): all, or those of at most `most` random pairs a node.
+
+    Sampled, each pair in turn keeps at most `most` of its uses.
+    """
+    if most is None:
+        pairs, pair_node = side.pairs.positions(nodes)
+        uses, use_pair = side.posts.positions(pairs)
+    else:
+        pairs, pair_node = side.pairs.sampled(nodes, most)
+        uses, use_pair = side.posts.sampled(pairs, most)
     return Subgraph(side.pairs.values[pairs], pair_node, side.posts.values[uses], use_pair)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -29,6 +29,8 @@ class ModelContract:
     settings: dict[str, Any] = {}  # noqa: RUF012 - overridden as a whole
     uses_features = True
     uses_users = True
+    words: Literal["count", "none"] = "none"
+    """`count` for models that read captions; their test file then overrides `corpus`."""
 
     def fitted(self, corpus: Corpus, seed: int = 0) -> Model:
         torch.manual_seed(seed)
@@ -88,7 +90,7 @@ class ModelContract:
         """Hashtags of a stored vocabulary that no training post carries."""
         names = [*corpus.hashtags.names, "neverused"]
         vocabulary = type(corpus.hashtags)(names, [*corpus.hashtags.counts.tolist(), 0])
-        wider = Corpus(corpus.dataset, corpus.split, None, vocabulary, corpus.users)
+        wider = Corpus(corpus.dataset, corpus.split, None, vocabulary, corpus.users, corpus.words)
         scores = self.fitted(wider).scored(self.posts(wider))
         assert scores.shape[1] == len(names)
         assert torch.isfinite(scores).all()
@@ -108,7 +110,8 @@ class ModelContract:
 
     def test_learns_from_training_posts_alone(self, tmp_path: Path) -> None:
         """A planted leak: held-out posts change entirely, and nothing may change."""
-        fitted = [self.fitted(_planted(tmp_path / which, which == "b")) for which in "ab"]
+        corpora = [_planted(tmp_path / which, which == "b", self.words) for which in "ab"]
+        fitted = [self.fitted(planted) for planted in corpora]
         first, second = (model.tensors() for model in fitted)
         assert first.keys() == second.keys()
         for name, value in first.items():
@@ -137,7 +140,7 @@ class TrainedContract(ModelContract):
             assert torch.isfinite(parameter.grad).all(), name
 
 
-def _planted(path: Path, changed: bool) -> Corpus:
+def _planted(path: Path, changed: bool, words: Literal["count", "none"] = "none") -> Corpus:
     """Equal training posts; with `changed`, other held-out posts, users, tags and features."""
     rng = np.random.default_rng(7)
     count, train = 60, 40
@@ -164,7 +167,7 @@ def _planted(path: Path, changed: bool) -> Corpus:
         features=[vector_feature("visual", visual), vector_feature("textual", textual)],
     )
     make_split(dataset, "main", SplitRecipe(by="column"))
-    return open_corpus(dataset, "main")
+    return open_corpus(dataset, "main", words=words)
 
 
 def naive_counts(tags: Ragged, hashtags: int) -> np.ndarray:

@@ -181,7 +181,7 @@ def test_own_post_sends_no_message_when_masked(corpus: Corpus) -> None:
     own = (post, post)
     before = model.propagate(user, hashtags[:1], 1, own)
     unmasked = model.propagate(user, hashtags[:1], 1)
-    model._features[post] += 10
+    model._projection.features[post] += 10
     after = model.propagate(user, hashtags[:1], 1, own)
     changed = model.propagate(user, hashtags[:1], 1)
     torch.testing.assert_close(before, after)
@@ -198,8 +198,9 @@ def test_attention_sums_to_one_over_the_posts_of_a_pair(corpus: Corpus) -> None:
     assert graph is not None
     edges = incoming(graph.users, torch.arange(len(corpus.users)))
     layer: Any = model.user_side[0]
+    projected = model._projection.exact(edges.posts, layer.matrix())
     alpha = layer.attention(
-        model.hashtag_embedding[edges.neighbours], edges.use_pair, model._features, edges.posts
+        model.hashtag_embedding[edges.neighbours], edges.use_pair, projected[:, -1:]
     )
     total = torch.zeros(len(edges.neighbours)).index_add(0, edges.use_pair, alpha)
     torch.testing.assert_close(total, torch.ones_like(total))
@@ -224,3 +225,125 @@ class TestGcnPhrFull(TrainedContract):
         "fusion": "transform",
         "layers": 2,
     }
+
+
+class TestVariantOne(TrainedContract):
+    name = "gcn-phr-i"
+    settings = {"dim": 6}  # noqa: RUF012
+
+
+class TestVariantTwo(TrainedContract):
+    name = "gcn-phr-ii"
+    settings = {"dim": 6}  # noqa: RUF012
+
+
+class TestVariantThree(TrainedContract):
+    name = "gcn-phr-iii"
+    settings = {"dim": 6}  # noqa: RUF012
+
+
+class TestGcnPhrFast(TrainedContract):
+    """The fast path: sampled neighbours, delayed products, features in float16."""
+
+    name = "gcn-phr"
+    settings = {  # noqa: RUF012
+        "dim": 6,
+        "neighbours": 3,
+        "projection_steps": 4,
+        "half_features": True,
+    }
+
+    def test_has_finite_gradients(self, corpus: Corpus) -> None:
+        model = built(corpus, self.settings)
+        batch = batch_of(corpus)
+        model.loss(batch).backward()
+        model.after_backward(last=True)
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None, name
+            assert torch.isfinite(parameter.grad).all(), name
+
+
+def built(corpus: Corpus, settings: dict[str, Any]) -> GcnPhr:
+    torch.manual_seed(5)
+    model = build("gcn-phr", {"dim": 4, **settings}, Sizes.of(corpus.training))
+    assert isinstance(model, GcnPhr)
+    model.fit(corpus.training)
+    return model
+
+
+def batch_of(corpus: Corpus) -> TrainingBatch:
+    posts, hashtags = corpus.training.triples
+    index = torch.arange(0, 40, 2)
+    negatives = torch.randint(
+        len(corpus.hashtags), (20, 1), generator=torch.Generator().manual_seed(0)
+    )
+    return TrainingBatch(corpus.training.batch(posts[index], False), hashtags[index], negatives)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_delayed_products_have_the_exact_gradients(corpus: Corpus, layers: int) -> None:
+    """One step's share of the delayed gradient is the exact gradient."""
+    exact = built(corpus, {"layers": layers})
+    delayed = built(corpus, {"layers": layers, "projection_steps": 9})
+    batch = batch_of(corpus)
+    for model in (exact, delayed):
+        loss = model.loss(batch)
+        loss.backward()
+        model.after_backward(last=True)
+    for (name, one), (_, two) in zip(
+        exact.named_parameters(), delayed.named_parameters(), strict=True
+    ):
+        torch.testing.assert_close(one.grad, two.grad, rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_delayed_products_pass_on_the_mean_of_the_steps(corpus: Corpus) -> None:
+    model = built(corpus, {"projection_steps": 2})
+    weight = model.user_side[0].message.weight  # type: ignore[union-attr]
+    gradients = []
+    for last in (False, False):
+        model.zero_grad(set_to_none=True)
+        model.loss(batch_of(corpus)).backward()
+        model.after_backward(last)
+        gradients.append(weight.grad)
+    assert gradients[0] is None
+    exact = built(corpus, {})
+    exact.loss(batch_of(corpus)).backward()
+    expected = exact.user_side[0].message.weight.grad  # type: ignore[union-attr]
+    torch.testing.assert_close(gradients[1], expected, rtol=1e-3, atol=1e-6)
+
+
+def test_many_neighbours_are_all_neighbours(corpus: Corpus) -> None:
+    exact, wide = built(corpus, {}), built(corpus, {"neighbours": 10_000})
+    batch = batch_of(corpus)
+    torch.testing.assert_close(exact.loss(batch), wide.loss(batch))
+
+
+def test_variant_one_is_a_plain_mean(corpus: Corpus) -> None:
+    """Without attention, each post of a pair weighs the same."""
+    from reeltag.graph import incoming
+
+    model = built(corpus, {"post_attention": False})
+    graph = model._graph
+    assert graph is not None
+    edges = incoming(graph.users, torch.arange(len(corpus.users)))
+    layer: Any = model.user_side[0]
+    alpha = layer.attention(edges.neighbours.unsqueeze(1).float(), edges.use_pair, torch.zeros(0))
+    uses = torch.bincount(edges.use_pair)
+    torch.testing.assert_close(alpha, (1 / uses)[edges.use_pair])
+
+
+@pytest.mark.parametrize(
+    ("side", "setting"), [("user", "hashtag_guided"), ("hashtag", "user_guided")]
+)
+def test_guidance_moves_the_attention(corpus: Corpus, side: str, setting: str) -> None:
+    """Eq. 3: with its activation, the neighbour changes how the posts of a pair are weighed."""
+    logits = torch.tensor([[-1.0], [1.0]])
+    pair = torch.zeros(2, dtype=torch.int64)
+    for guided in (True, False):
+        layer: Any = getattr(built(corpus, {setting: guided}), f"{side}_side")[0]
+        if guided:
+            layer.similarity.weight.data[0, :4] = 1.0
+        low, high = (
+            layer.attention(torch.full((1, 4), value), pair, logits) for value in (-3.0, 3.0)
+        )
+        assert torch.allclose(low, high) is not guided

@@ -9,6 +9,7 @@ from __future__ import annotations
 import typer
 
 from reeltag.cli import (
+    compare,
     demo,
     doctor,
     evaluate,
@@ -18,8 +19,10 @@ from reeltag.cli import (
     info,
     models,
     recommend,
+    reproduce,
     split,
     train,
+    tune,
 )
 from reeltag.cli.guard import guarded
 
@@ -43,6 +46,9 @@ app.command("split")(guarded(split.command))
 app.command("extract")(guarded(extract.command))
 app.command("train")(guarded(train.command))
 app.command("evaluate")(guarded(evaluate.command))
+app.command("compare")(guarded(compare.command))
+app.command("reproduce")(guarded(reproduce.command))
+app.command("tune")(guarded(tune.command))
 app.command("recommend")(guarded(recommend.command))
 app.command("models")(guarded(models.models))
 app.command("extractors")(guarded(models.extractors))

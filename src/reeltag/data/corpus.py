@@ -30,6 +30,9 @@ MIN_WORD_POSTS = 2
 """A word of fewer training captions is no word of the vocabulary."""
 
 
+NO_FEATURES = FeatureReader([])
+
+
 @dataclass(frozen=True)
 class Posts:
     """Some posts as numbers, n of them.
@@ -85,9 +88,9 @@ class TrainingSet:
         """Every (post, hashtag) use: training position (m,) and hashtag id (m,)."""
         return self.posts.hashtags.row_of_value, self.posts.hashtags.values
 
-    def batch(self, index: Tensor) -> PostBatch:
+    def batch(self, index: Tensor, features: bool = True) -> PostBatch:
         """Training posts at positions `index` (n,) as model input; knows they are its own."""
-        return batch_of(self.reader, self.posts, index, own=index)
+        return batch_of(self.reader if features else NO_FEATURES, self.posts, index, own=index)
 
 
 class Corpus:

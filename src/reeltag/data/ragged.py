@@ -52,6 +52,23 @@ class Ragged:
         starts = self.offsets[rows] - (torch.cumsum(lengths, 0) - lengths)
         return starts[owner] + torch.arange(len(owner), device=rows.device), owner
 
+    def sampled(self, rows: Tensor, most: int) -> tuple[Tensor, Tensor]:
+        """As `positions`, but at most `most` values of a row, drawn anew at each call.
+
+        A long row gives `most` different values: a stretch from a random start, around its
+        end. Each value is as likely as any other; shuffle rows once to make stretches random.
+        Draws from torch's global generator.
+        """
+        lengths = self.lengths[rows]
+        taken = lengths.clamp(max=most)
+        owner = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), taken)
+        start = (torch.rand(len(rows), device=rows.device) * lengths).long()
+        place = (
+            torch.arange(len(owner), device=rows.device) - (torch.cumsum(taken, 0) - taken)[owner]
+        )
+        place = (start[owner] + place) % lengths[owner]
+        return self.offsets[rows][owner] + place, owner
+
     def select(self, rows: Tensor) -> Ragged:
         """The rows named, in that order."""
         positions, _ = self.positions(rows)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from reeltag.data.ragged import Ragged
+from reeltag.evaluation.ranking import top_k
 
 NAMES = ("precision", "recall", "f1", "accuracy", "ndcg")
 
@@ -59,6 +60,13 @@ def ranking_metrics(hits: Tensor, positives: Tensor, tops: Sequence[int]) -> dic
         out[f"accuracy@{k}"] = (found > 0).double()
         out[f"ndcg@{k}"] = gains[:, :k].sum(1) / best
     return out
+
+
+def judge_scores(scores: Tensor, positives: Ragged, metric: str) -> Tensor:
+    """One metric of each post, "recall@10" say, from its scores of the catalogue (B, H)."""
+    k = int(metric.partition("@")[2])
+    hits = hits_of(top_k(scores, k), positives, scores.shape[1])
+    return ranking_metrics(hits, positives.lengths, (k,))[metric]
 
 
 def first_positive(scores: Tensor, positives: Ragged) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ from reeltag.data.corpus import Corpus, open_corpus
 from reeltag.data.dataset import Dataset
 from reeltag.errors import InputError
 from reeltag.evaluation.evaluate import evaluate
+from reeltag.evaluation.metrics import judge_scores
 from reeltag.evaluation.protocols import judge
+from reeltag.evaluation.ranking import block_size, blocks_of
 from reeltag.experiments.card import model_card
-from reeltag.models.contract import Model, Sizes, Trained
-from reeltag.models.registry import entry_of
+from reeltag.models.contract import Model, Sizes, Trained, Validated
+from reeltag.models.registry import entry_of, make
 from reeltag.progress import say
 from reeltag.runtime import device_of, seed_of
 from reeltag.storage import write_text
@@ -95,10 +97,10 @@ def prepare(
 ) -> tuple[Corpus, Model]:
     """The corpus and the unfitted model that settings describe, weights drawn by the seed."""
     config, training, features = divide_settings(name, settings)
-    model = entry_of(name).model
-    corpus = open_corpus(dataset, split, features, "count" if model.needs_words else "none")
+    words = "count" if entry_of(name).model.needs_words else "none"
+    corpus = open_corpus(dataset, split, features, words)  # type: ignore[arg-type]
     torch.manual_seed(seed_of(training.seed, "weights"))
-    return corpus, model(config, Sizes.of(corpus.training))
+    return corpus, make(name, config, Sizes.of(corpus.training))
 
 
 def fit(
@@ -110,13 +112,26 @@ def fit(
     *,
     device: str = "auto",
     resume: bool = False,
+    watch: Callable[[dict[str, float]], None] | None = None,
 ) -> Trainee:
-    """Let `model` learn from the training part of `corpus`."""
+    """Let `model` learn from the training part of `corpus`.
+
+    `watch` is shown the validation metrics after each epoch of a trained model; what it
+    raises ends the training.
+    """
     config, training, _ = divide_settings(name, settings)
     start = time.perf_counter()
     model.fit(corpus.training)
     model = model.to(device_of(device))
     progress = Progress()
+    if isinstance(model, Validated):
+        held = corpus.part("validation")
+        held = held.select((held.hashtags.lengths > 0).nonzero().squeeze(1))
+        blocks = blocks_of(model, corpus, held, block_size(model))
+        model.choose(
+            ((batch, held.hashtags.select(index).to(model.device)) for index, batch in blocks),
+            judge_scores,
+        )
     if isinstance(model, Trained):
         posts = corpus.part("validation")
         if not len(posts):
@@ -127,7 +142,10 @@ def fit(
 
         def validate(candidate: Trained) -> dict[str, float]:
             judged = judge(candidate, corpus, posts, tops=(10,))
-            return {metric: float(value.mean()) for metric, value in judged.values.items()}
+            metrics = {metric: float(value.mean()) for metric, value in judged.values.items()}
+            if watch is not None:
+                watch(metrics)
+            return metrics
 
         progress = train(
             model,

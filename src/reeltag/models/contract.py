@@ -3,10 +3,11 @@
     Factorised   score(post, j) = query(post) · vector(j): the catalogue is one matrix product
     Pairwise     the score needs the pair; the model still scores the catalogue in blocks
 
-and in one of two ways to learn:
+and in one of three ways to learn:
 
     Counted      `fit` looks at the training posts once
     Trained      `fit` prepares (graphs, normalisers), then a trainer minimises `loss`
+    Validated    `fit` counts, then `choose` sets a few numbers by the validation posts
 
 The rest of the system sees only `encode`, `score_all` and `score_pairs`. All state lives
 in parameters and registered buffers, so one safetensors file stores any model.
@@ -15,7 +16,7 @@ in parameters and registered buffers, so one safetensors file stores any model.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -26,8 +27,11 @@ from torch import Tensor, nn
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.feature import Manifest
+from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingFeatureError, RunError
 
+Judge = Callable[[Tensor, Ragged, str], Tensor]
+"""(scores (B, H), hashtags of each post, metric such as "recall@10") → values (B,)."""
 Encoded = dict[str, Tensor]
 """What a model keeps of a batch of posts; every tensor's first dimension is the batch."""
 
@@ -72,7 +76,8 @@ class TrainingBatch:
 class Model(nn.Module, ABC):
     """Base of all models. Subclasses set the class variables and name their paper."""
 
-    name: ClassVar[str]
+    name: str
+    """As registered."""
     Config: ClassVar[type[ModelConfig]] = ModelConfig
     needs_users: ClassVar[bool] = False
     needs_features: ClassVar[bool] = False
@@ -185,7 +190,20 @@ class Trained(Model):
 
     training_defaults: ClassVar[Mapping[str, Any]] = {}
     """Preset of `reeltag.training.config.TrainingConfig` for this model."""
+    keeps_features: ClassVar[bool] = False
+    """`fit` keeps the features of the training posts: batches for `loss` come without them."""
 
     @abstractmethod
     def loss(self, batch: TrainingBatch) -> Tensor:
         """Mean loss of a batch, a scalar with a gradient."""
+
+    def after_backward(self, last: bool) -> None:
+        """Called between the backward pass and the optimiser; `last` of the epoch's steps."""
+
+
+class Validated(Model):
+    """A model that is counted, with a few numbers chosen on validation posts after `fit`."""
+
+    @abstractmethod
+    def choose(self, posts: Iterable[tuple[PostBatch, Ragged]], judge: Judge) -> None:
+        """Set what is chosen. Blocks of validation posts with the hashtags each carries."""

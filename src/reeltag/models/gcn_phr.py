@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -16,6 +16,7 @@ from reeltag.graph import Subgraph, TagGraph, incoming, without_own
 from reeltag.models.contract import Encoded, ModelConfig, Sizes, Trained, TrainingBatch
 from reeltag.models.layers.modalities import ModalityInput
 from reeltag.models.layers.post_messages import NodeConvolution
+from reeltag.models.layers.projection import FeatureProjection
 from reeltag.models.layers.segments import Aggregation
 
 _BLOCK_BYTES = 64 << 20
@@ -34,6 +35,20 @@ class GcnPhrConfig(ModelConfig):
     """Eq. 7 or Eq. 8."""
     scoring: Literal["cat", "full"] = "cat"
     """`full` is Eq. 9-10 as printed; `cat`, the released default, an MLP with one hidden layer."""
+    post_attention: bool = True
+    """False: a plain mean over posts on both sides (the paper's Variant I)."""
+    user_guided: bool = True
+    """False: users do not guide the messages from posts to hashtags (Variant II)."""
+    hashtag_guided: bool = True
+    """False: hashtags do not guide the messages from posts to users (Variant III)."""
+    neighbours: int | None = Field(None, ge=1)
+    """In a training step, at most so many random neighbours of a node and posts of each; None
+    takes all. Scoring always takes all."""
+    projection_steps: int = Field(1, ge=1)
+    """Training steps that share one product of all features with the message matrices
+    (`FeatureProjection`); 1 is exact."""
+    half_features: bool = False
+    """Keep the features of training posts in float16 while training."""
     mask_own_post: bool = False
     """Beyond the paper: a training post's own uses send it no message in its own step."""
 
@@ -65,6 +80,7 @@ class GcnPhr(Trained):
     Config = GcnPhrConfig
     needs_users = True
     needs_features = True
+    keeps_features = True
     training_defaults: ClassVar[dict[str, float]] = {
         "learning_rate": 1e-3,
         "weight_decay": 0.0,
@@ -79,8 +95,12 @@ class GcnPhr(Trained):
         V = self.input.width
         self.user_embedding = nn.Parameter(torch.randn(sizes.users, D) * 0.1)
         self.hashtag_embedding = nn.Parameter(torch.randn(sizes.hashtags, D) * 0.1)
-        self.user_side = nn.ModuleList(self._convolution() for _ in range(config.layers))
-        self.hashtag_side = nn.ModuleList(self._convolution() for _ in range(config.layers))
+        self.user_side = nn.ModuleList(
+            self._convolution(config.hashtag_guided) for _ in range(config.layers)
+        )
+        self.hashtag_side = nn.ModuleList(
+            self._convolution(config.user_guided) for _ in range(config.layers)
+        )
         self.post_in = nn.Linear(V, D)
         self.post_user = nn.Linear(D, D, bias=False)
         self.hashtag_in = nn.Linear(D, D)
@@ -92,38 +112,50 @@ class GcnPhr(Trained):
         self.buffer("hashtag_vectors", torch.zeros(sizes.hashtags, D))
         self.buffer("nobody", torch.zeros(D))
         self._graph: TagGraph | None = None
-        self._features: Tensor
-        self.register_buffer("_features", torch.zeros(0, V), persistent=False)
+        self._projection = FeatureProjection(torch.zeros(0, V))
 
-    def _convolution(self) -> NodeConvolution:
+    def _convolution(self, guided: bool) -> NodeConvolution:
         c = self.config
-        return NodeConvolution(self.input.width, c.dim, c.aggregation, c.fusion)
+        return NodeConvolution(
+            self.input.width, c.dim, c.aggregation, c.fusion, c.post_attention, guided
+        )
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         moved = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self._graph is not None:
             self._graph = self._graph.to(self.device)
+            self._projection = FeatureProjection(self._projection.features.to(self.device))
         return moved
 
     def fit(self, training: TrainingSet) -> None:
         self.input.fit(training)
         self._graph = TagGraph.build(training)
-        everything = training.batch(torch.arange(len(training.posts)))
-        self._features = self.input(everything)
+        kind = torch.float16 if self.config.half_features else torch.float32
+        self._projection = FeatureProjection(self.input.all(training, kind))
 
     def propagate(
-        self, users: Tensor, hashtags: Tensor, layer: int, own: tuple[Tensor, Tensor] | None = None
+        self,
+        users: Tensor,
+        hashtags: Tensor,
+        layer: int,
+        own: tuple[Tensor, Tensor] | None = None,
+        step: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Vectors of `users` (n,) and `hashtags` (m,) after `layer` convolutions.
 
         `own` = (posts (n,), posts (m,)): training posts whose uses send no message there.
+        `step`: in a training step, where `neighbours` and `projection_steps` count.
         """
         if layer == 0:
-            return self.user_embedding[users], self.hashtag_embedding[hashtags]
+            return (
+                self.user_embedding.index_select(0, users),
+                self.hashtag_embedding.index_select(0, hashtags),
+            )
         if self._graph is None:
             raise RuntimeError("fit the model before propagating over its graph")
-        to_users = incoming(self._graph.users, users)
-        to_hashtags = incoming(self._graph.hashtags, hashtags)
+        most = self.config.neighbours if step else None
+        to_users = incoming(self._graph.users, users, most)
+        to_hashtags = incoming(self._graph.hashtags, hashtags, most)
         if own is not None:
             to_users = without_own(to_users, own[0])
             to_hashtags = without_own(to_hashtags, own[1])
@@ -132,22 +164,46 @@ class GcnPhr(Trained):
         posts, post_of = torch.unique(
             torch.cat([to_users.posts, to_hashtags.posts]), return_inverse=True
         )
-        features = self._features[posts]
-        U, H = self.propagate(below_users, below_hashtags, layer - 1)
+        of_users, of_hashtags = self._projected(posts, layer, step)
+        U, H = self.propagate(below_users, below_hashtags, layer - 1, step=step)
         split = len(to_users.posts)
+        near_users = H.index_select(0, hashtag_of)
+        near_hashtags = U.index_select(0, user_of)
         return (
-            self._convolve(self.user_side[layer - 1], to_users, H[hashtag_of], features,
+            self._convolve(self.user_side[layer - 1], to_users, near_users, of_users,
                            post_of[:split], len(users)),
-            self._convolve(self.hashtag_side[layer - 1], to_hashtags, U[user_of], features,
+            self._convolve(self.hashtag_side[layer - 1], to_hashtags, near_hashtags, of_hashtags,
                            post_of[split:], len(hashtags)),
         )  # fmt: skip
 
+    def _projected(self, posts: Tensor, layer: int, step: bool) -> tuple[Tensor, Tensor]:
+        """Features of `posts` times the matrices of one layer's two sides."""
+        if step and self.config.projection_steps > 1:
+            product = self._projection.delayed(posts, self._matrices)
+            width = product.shape[1] // self.config.layers
+            product = product[:, (layer - 1) * width : layer * width]
+        else:
+            product = self._projection.exact(posts, self._matrix(layer - 1))
+        half = product.shape[1] // 2
+        return product[:, :half], product[:, half:]
+
+    def _matrices(self) -> Tensor:
+        return torch.cat([self._matrix(number) for number in range(self.config.layers)])
+
+    def _matrix(self, number: int) -> Tensor:
+        sides = (self.user_side[number], self.hashtag_side[number])
+        return torch.cat([cast(NodeConvolution, side).matrix() for side in sides])
+
+    def after_backward(self, last: bool) -> None:
+        if self.config.projection_steps > 1:
+            self._projection.after_backward(self.config.projection_steps, last, self._matrices)
+
     @staticmethod
     def _convolve(
-        side: nn.Module, graph: Subgraph, neighbours: Tensor, features: Tensor,
+        side: nn.Module, graph: Subgraph, neighbours: Tensor, projected: Tensor,
         post_of: Tensor, nodes: int,
     ) -> Tensor:  # fmt: skip
-        out: Tensor = side(neighbours, graph.pair_node, graph.use_pair, features, post_of, nodes)
+        out: Tensor = side(neighbours, graph.pair_node, graph.use_pair, projected, post_of, nodes)
         return out
 
     def refresh(self) -> None:
@@ -173,23 +229,20 @@ class GcnPhr(Trained):
         return query @ self.hashtag_out.weight, B, query @ self.hashtag_out.bias
 
     def loss(self, batch: TrainingBatch) -> Tensor:
-        posts = batch.posts
-        n = batch.negatives.shape[1]
+        own, n = batch.posts.own, batch.negatives.shape[1]
+        owners = batch.posts.users
         wanted = torch.cat([batch.positives, batch.negatives.reshape(-1)])
         if self.config.mask_own_post:
-            users, user_of = torch.arange(len(posts), device=wanted.device), slice(None)
-            own_of_tags = torch.cat([posts.own, posts.own.repeat_interleave(n)])
-            U, T = self.propagate(posts.users.clamp(min=0), wanted, self.config.layers,
-                                  (posts.own, own_of_tags))  # fmt: skip
-            u, h = U[users[user_of]], T
+            own_of_tags = torch.cat([own, own.repeat_interleave(n)])
+            u, h = self.propagate(owners, wanted, self.config.layers, (own, own_of_tags), step=True)
         else:
-            users, user_of_post = torch.unique(posts.users.clamp(min=0), return_inverse=True)
+            users, user_of = torch.unique(owners, return_inverse=True)
             hashtags, hashtag_of = torch.unique(wanted, return_inverse=True)
-            U, T = self.propagate(users, hashtags, self.config.layers)
-            u, h = U[user_of_post], T[hashtag_of]
-        c, B, d = self._post_side(self.input(posts), u)
+            U, H = self.propagate(users, hashtags, self.config.layers, step=True)
+            u, h = U.index_select(0, user_of), H.index_select(0, hashtag_of)
+        c, B, d = self._post_side(self._projection.rows(own), u)
         A = self.hashtag_in(h)
-        positive, negative = A[: len(posts)], A[len(posts) :].view(len(posts), n, -1)
+        positive, negative = A[: len(own)], A[len(own) :].view(len(own), n, -1)
         s_positive = (c * leaky_relu(positive + B)).sum(1) + d
         s_negative = torch.einsum("bd,bnd->bn", c, leaky_relu(negative + B.unsqueeze(1)))
         s_negative = s_negative + d.unsqueeze(1)

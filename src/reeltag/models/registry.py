@@ -10,11 +10,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from reeltag.errors import ConfigError
+from reeltag.models.blend import Blend
+from reeltag.models.bll import Bll
+from reeltag.models.caption_words import CaptionWords
+from reeltag.models.contagnet import ConTagNet
 from reeltag.models.content_knn import ContentKnn
 from reeltag.models.contract import Model, ModelConfig, Sizes
+from reeltag.models.csmn import Csmn
 from reeltag.models.gcn_phr import GcnPhr
 from reeltag.models.popularity import Popularity
 from reeltag.models.user_history import UserHistory
+from reeltag.models.ushm import Ushm
+from reeltag.models.utm import Utm
 
 
 @dataclass(frozen=True)
@@ -29,9 +36,23 @@ class Entry:
 
 REGISTRY: dict[str, Entry] = {
     "gcn-phr": Entry(GcnPhr, "Wei et al., ACM MM 2019"),
+    "gcn-phr-i": Entry(GcnPhr, "Wei et al., Variant I: no attention", {"post_attention": False}),
+    "gcn-phr-ii": Entry(
+        GcnPhr, "Wei et al., Variant II: users do not guide", {"user_guided": False}
+    ),
+    "gcn-phr-iii": Entry(
+        GcnPhr, "Wei et al., Variant III: hashtags do not guide", {"hashtag_guided": False}
+    ),
+    "utm": Entry(Utm, "Denton et al., KDD 2015"),
+    "ushm": Entry(Ushm, "Veit et al., CVPR 2018"),
+    "contagnet": Entry(ConTagNet, "Rawat and Kankanhalli, ACM MM 2016"),
+    "csmn": Entry(Csmn, "Park et al., CVPR 2017"),
     "popularity": Entry(Popularity, "rule: most used overall"),
     "user-history": Entry(UserHistory, "rule: most used by the user, then overall"),
     "content-knn": Entry(ContentKnn, "rule: hashtags of the most similar posts"),
+    "bll": Entry(Bll, "Kowald et al., 2017: used often and lately by the user"),
+    "caption-words": Entry(CaptionWords, "rule: hashtags that went with the caption's words"),
+    "blend": Entry(Blend, "rule: user history, similar posts and caption words, weighted"),
 }
 
 
@@ -54,8 +75,15 @@ def config_of(name: str, settings: Mapping[str, Any]) -> ModelConfig:
 
 
 def build(name: str, settings: Mapping[str, Any], sizes: Sizes) -> Model:
-    """A new, unfitted model."""
-    return entry_of(name).model(config_of(name, settings), sizes)
+    """A new, unfitted model from settings."""
+    return make(name, config_of(name, settings), sizes)
+
+
+def make(name: str, config: ModelConfig, sizes: Sizes) -> Model:
+    """A new, unfitted model that goes by its registered name (a variant by the variant's)."""
+    model = entry_of(name).model(config, sizes)
+    model.name = name
+    return model
 
 
 def readable(fault: ValidationError, what: str) -> str:

@@ -11,7 +11,7 @@ from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.feature import Manifest
 
-_BLOCK = 8192
+_BLOCK = 2048
 
 
 class ModalityInput(nn.Module):
@@ -57,6 +57,16 @@ class ModalityInput(nn.Module):
         deviation = variance.sqrt()
         self.mean = mean.float()
         self.scale = torch.where(deviation > 1e-6, 1 / deviation, 1.0).float()
+
+    @torch.no_grad()
+    def all(self, training: TrainingSet, kind: torch.dtype = torch.float32) -> Tensor:
+        """The standardised features of all training posts (n, width), made in blocks."""
+        count = len(training.posts)
+        out = torch.empty(count, self.width, dtype=kind, device=self.mean.device)
+        for start in range(0, count, _BLOCK):
+            index = torch.arange(start, min(start + _BLOCK, count))
+            out[start : start + _BLOCK] = self(training.batch(index).to(self.mean.device)).to(kind)
+        return out
 
     def forward(self, posts: PostBatch) -> Tensor:
         parts, start = [], 0

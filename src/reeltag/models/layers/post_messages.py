@@ -28,8 +28,12 @@ class NodeConvolution(nn.Module):
 
     `mean` divides Eq. 6 by the number of neighbours: each contributes one convex combination.
 
-    Shapes: neighbours (p, D), pair_node (p,), use_pair (e,), features (m, V) of the distinct
-    posts, post_of (e,) into them; returns (nodes, D).
+    The features enter only through `matrix` (D + 1, V): the rows W'' and b W'. Whoever has
+    their product with it (m, D + 1) for the m distinct posts needs the features no more.
+
+    Shapes: neighbours (p, D), pair_node (p,), use_pair (e,), projected (m, D + 1), post_of (e,)
+    into it; returns (nodes, D). `guided=False` drops the neighbour's share of Eq. 3 and
+    `attend=False` replaces Eq. 3-4 by a plain mean over the posts of a pair.
     """
 
     def __init__(
@@ -38,12 +42,16 @@ class NodeConvolution(nn.Module):
         dim: int,
         aggregation: Aggregation,
         fusion: Literal["network", "transform"],
+        attend: bool = True,
+        guided: bool = True,
     ) -> None:
         super().__init__()
         self.aggregation, self.fusion = aggregation, fusion
+        self.attend, self.guided = attend, guided
         self.neighbour = nn.Linear(dim, dim, bias=False)
-        self.similarity_post = nn.Linear(width, dim, bias=False)
-        self.similarity = nn.Linear(2 * dim, 1)
+        if attend:
+            self.similarity_post = nn.Linear(width, dim, bias=False)
+            self.similarity = nn.Linear(2 * dim if guided else dim, 1)
         self.message = nn.Linear(width, dim, bias=False)
         if fusion == "network":
             self.fuse = nn.Linear(2 * dim, dim)
@@ -51,20 +59,30 @@ class NodeConvolution(nn.Module):
             self.fuse_posts = nn.Linear(dim, dim, bias=False)
             self.fuse_neighbours = nn.Linear(dim, dim, bias=False)
 
+    def matrix(self) -> Tensor:
+        """What the features of posts are multiplied by (D + 1, V), or (D, V) without attention."""
+        if not self.attend:
+            return self.message.weight
+        # b · (W' v) = (b W') · v: one number a post instead of D.
+        of_post = self.similarity.weight[:, -self.message.out_features :]
+        return torch.cat([self.message.weight, of_post @ self.similarity_post.weight])
+
     def forward(
         self,
         neighbours: Tensor,
         pair_node: Tensor,
         use_pair: Tensor,
-        features: Tensor,
+        projected: Tensor,
         post_of: Tensor,
         nodes: int,
     ) -> Tensor:
         from_neighbours = leaky_relu(
             aggregate(self.neighbour(neighbours), pair_node, nodes, self.aggregation)
         )
-        attention = self.attention(neighbours, use_pair, features, post_of)
-        messages = self.message(features)[post_of] * attention.unsqueeze(1)
+        dim = self.message.out_features
+        of_uses = projected.index_select(0, post_of)
+        attention = self.attention(neighbours, use_pair, of_uses[:, dim:])
+        messages = of_uses[:, :dim] * attention.unsqueeze(1)
         use_node = pair_node[use_pair]
         from_posts = leaky_relu(self._join(messages, use_node, post_of, pair_node, nodes))
         if self.fusion == "network":
@@ -72,17 +90,20 @@ class NodeConvolution(nn.Module):
         out: Tensor = self.fuse_posts(from_posts) + self.fuse_neighbours(from_neighbours)
         return out
 
-    def attention(
-        self, neighbours: Tensor, use_pair: Tensor, features: Tensor, post_of: Tensor
-    ) -> Tensor:
-        """α of every use (e,), Eq. 3-4: sums to 1 over the posts of each pair."""
-        dim = neighbours.shape[1]
-        for_neighbour, for_post = self.similarity.weight[0, :dim], self.similarity.weight[0, dim:]
-        of_neighbour = neighbours @ for_neighbour + self.similarity.bias
-        # b · (W' v) = (b W') · v: one number a post instead of D.
-        of_post = features @ (for_post @ self.similarity_post.weight)
-        logits = leaky_relu(of_neighbour[use_pair] + of_post[post_of])
-        return segment_softmax(logits, use_pair, len(neighbours))
+    def attention(self, neighbours: Tensor, use_pair: Tensor, of_post: Tensor) -> Tensor:
+        """α of every use (e,), Eq. 3-4: sums to 1 over the posts of each pair.
+
+        of_post (e, 1) is b W' v of each use's post; unused where attention is off.
+        """
+        pairs = len(neighbours)
+        if not self.attend:
+            uses = torch.bincount(use_pair, minlength=pairs).to(neighbours.dtype)
+            return (1 / uses)[use_pair]
+        logits = of_post.squeeze(1) + self.similarity.bias
+        if self.guided:
+            of_neighbour = neighbours @ self.similarity.weight[0, : neighbours.shape[1]]
+            logits = logits + of_neighbour.index_select(0, use_pair)
+        return segment_softmax(leaky_relu(logits), use_pair, pairs)
 
     def _join(
         self, messages: Tensor, use_node: Tensor, post_of: Tensor, pair_node: Tensor, nodes: int

@@ -29,8 +29,9 @@ def segment_max(values: Tensor, segment: Tensor, count: int) -> Tensor:
 def segment_softmax(logits: Tensor, segment: Tensor, count: int) -> Tensor:
     """Softmax of `logits` (e,) within each segment."""
     shift = segment_max(logits.detach(), segment, count)
-    weights = (logits - shift[segment]).exp()
-    return weights / segment_sum(weights, segment, count)[segment]
+    # index_select, not [...]: its gradient is one index_add instead of a sort.
+    weights = (logits - shift.index_select(0, segment)).exp()
+    return weights / segment_sum(weights, segment, count).index_select(0, segment)
 
 
 def aggregate(

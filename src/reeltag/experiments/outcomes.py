@@ -1,0 +1,137 @@
+"""Evaluation reports of a model's seeds in, its means, deviations and values a post out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reeltag.evaluation.evaluate import Report
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One number a seed: their mean and standard deviation (n - 1; 0 for a single seed)."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds."""
+        return float(np.mean(self.values))
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation over seeds."""
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Mean, deviation and the single values."""
+        return {"mean": self.mean, "deviation": self.deviation, "values": list(self.values)}
+
+
+@dataclass(frozen=True)
+class Result:
+    """How good a model is under one protocol, over its seeds."""
+
+    protocol: str
+    posts: int
+    """Posts judged (interactions, in leave-one-out)."""
+    skipped: int
+    hashtags: int
+    metrics: dict[str, Spread]
+    new_to_user: dict[str, Spread]
+    by_popularity: dict[str, dict[str, Spread]]
+    posts_per_second: Spread
+    judged: NDArray[np.int64] = field(repr=False)
+    """Positions (n,) of the judged posts in the part."""
+    values: dict[str, NDArray[np.float64]] = field(repr=False)
+    """Metric to its value for each judged post (n,), mean over seeds."""
+
+    @staticmethod
+    def of(reports: Sequence[Report]) -> Result:
+        """Join the reports of a model's seeds; all judged the same posts."""
+        first = reports[0]
+        return Result(
+            protocol=first.protocol,
+            posts=first.posts,
+            skipped=first.skipped,
+            hashtags=first.hashtags,
+            metrics=spreads(report.metrics for report in reports),
+            new_to_user=spreads(report.new_to_user for report in reports),
+            by_popularity={
+                bucket: spreads(report.by_popularity[bucket] for report in reports)
+                for bucket in first.by_popularity
+            },
+            posts_per_second=Spread(tuple(report.posts_per_second for report in reports)),
+            judged=first.judged.posts.numpy(),
+            values={
+                name: np.mean([r.judged.values[name].double().numpy() for r in reports], axis=0)
+                for name in first.judged.values
+            },
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the values of single posts."""
+        return {
+            "protocol": self.protocol,
+            "posts": self.posts,
+            "skipped": self.skipped,
+            "hashtags": self.hashtags,
+            "metrics": _json(self.metrics),
+            "new_to_user": _json(self.new_to_user),
+            "by_popularity": {name: _json(found) for name, found in self.by_popularity.items()},
+            "posts_per_second": self.posts_per_second.as_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A model that was fitted with every seed and judged under every protocol."""
+
+    model: str
+    source: str
+    """Paper or rule it comes from."""
+    seeds: tuple[int, ...]
+    """One seed for a model that only counts: nothing in it is random."""
+    settings: dict[str, Any]
+    training: dict[str, Any]
+    """Training settings but the seed; empty for a model that only counts."""
+    parameters: int
+    stored_bytes: int
+    """Of the tensors of one run."""
+    epochs: tuple[int, ...]
+    fit_seconds: Spread
+    validation: dict[str, Spread]
+    """Full ranking of the validation part, as training saw it."""
+    results: dict[str, Result]
+    """By protocol, on the test part."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the values of single posts."""
+        return {
+            "model": self.model,
+            "source": self.source,
+            "seeds": list(self.seeds),
+            "settings": self.settings,
+            "training": self.training,
+            "parameters": self.parameters,
+            "stored_bytes": self.stored_bytes,
+            "epochs": list(self.epochs),
+            "fit_seconds": self.fit_seconds.as_json(),
+            "validation": _json(self.validation),
+            "test": {protocol: result.as_json() for protocol, result in self.results.items()},
+        }
+
+
+def spreads(found: Iterable[Mapping[str, float]]) -> dict[str, Spread]:
+    """One `Spread` a key from one mapping a seed."""
+    rows = list(found)
+    return {key: Spread(tuple(float(row[key]) for row in rows)) for key in rows[0]}
+
+
+def _json(found: Mapping[str, Spread]) -> dict[str, Any]:
+    return {name: spread.as_json() for name, spread in found.items()}

@@ -1,0 +1,106 @@
+"""Recency-decayed user history: what the user used often and lately, then popular hashtags."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from reeltag.data.batches import NO_TIME, PostBatch
+from reeltag.data.corpus import TrainingSet
+from reeltag.data.ragged import Ragged
+from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+
+
+class BllConfig(ModelConfig):
+    """Settings of `Bll`."""
+
+    decay: float = Field(0.5, ge=0, le=5)
+    """d: 0 counts uses alone, larger forgets faster (0.5 is the equation's usual value)."""
+
+
+class Bll(Model):
+    """The base-level learning equation (Kowald et al., 2017) over the user's own uses.
+
+        B(j, u) = ln Σ_{uses of j by u} (t_post - t_use)^(-d)
+        score   = softmax_j B(j, u)                             for hashtags the user used
+                  least of these · uses of j / (1 + most uses)  for the others
+
+    softmax(ln x) is x's share of the sum, so the unit of time cancels; it matters only to
+    the floor below. A training post's own uses are left out when that post is asked about.
+
+    Departures from the paper, which mixes in popularity with a weight: popularity only
+    orders what the user never used. A post may be older than the uses it is compared with
+    when a split is not by time: the age is then the distance in time, and never less than
+    one second. Where any training post lacks a time, the number of the user's own posts
+    lying between stands for the age (posts in the order of the dataset; a post from outside
+    comes after all of them). A post without a time comes one second after the newest use.
+    A user never seen in training gets the popular hashtags.
+    """
+
+    name = "bll"
+    Config = BllConfig
+    config: BllConfig
+
+    def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
+        super().__init__(config, sizes)
+        whole = torch.int64
+        self.buffer("backoff", torch.zeros(sizes.hashtags))
+        self.buffer("use_offsets", torch.zeros(sizes.users + 1, dtype=whole))
+        self.buffer("use_tags", torch.zeros(0, dtype=whole))
+        self.buffer("use_posts", torch.zeros(0, dtype=whole))
+        self.buffer("use_clocks", torch.zeros(0, dtype=whole))
+        self.buffer("post_clocks", torch.zeros(0, dtype=whole))
+        self.buffer("newest", torch.zeros(sizes.users, dtype=whole))
+        self.buffer("timed", torch.zeros((), dtype=torch.bool))
+
+    def fit(self, training: TrainingSet) -> None:
+        posts, hashtags = training.triples
+        uses = torch.bincount(hashtags, minlength=self.sizes.hashtags).double()
+        self.backoff = (uses / (1 + uses.max())).float()
+        users, times = training.posts.users, training.posts.times
+        self.timed = (times != NO_TIME).all()
+        self.post_clocks = times if bool(self.timed) else _order_within(users)
+        known = (users[posts] >= 0).nonzero().squeeze(1)
+        by_user = Ragged.from_pairs(users[posts[known]], known, self.sizes.users)
+        self.use_offsets, kept = by_user.offsets, by_user.values
+        self.use_tags, self.use_posts = hashtags[kept], posts[kept]
+        self.use_clocks = self.post_clocks[self.use_posts]
+        lowest = torch.full((self.sizes.users,), NO_TIME, dtype=torch.int64)
+        self.newest = lowest.scatter_reduce(0, users[self.use_posts], self.use_clocks, "amax")
+
+    def encode(self, posts: PostBatch) -> Encoded:
+        rows = posts.users.clamp(min=0)
+        if not self.sizes.users:
+            return {"users": posts.users, "own": posts.own, "clocks": posts.times}
+        after = self.newest[rows] + 1
+        clocks = torch.where((posts.times != NO_TIME) & self.timed, posts.times, after)
+        if len(self.post_clocks):
+            inside = self.post_clocks[posts.own.clamp(min=0)]
+            clocks = torch.where(posts.own >= 0, inside, clocks)
+        return {"users": posts.users, "own": posts.own, "clocks": clocks}
+
+    def score_all(self, encoded: Encoded) -> Tensor:
+        users, own, clocks = encoded["users"], encoded["own"], encoded["clocks"]
+        rows = (users >= 0).nonzero().squeeze(1)
+        where, owner = Ragged(self.use_tags, self.use_offsets).positions(users[rows])
+        owner = rows[owner]
+        ages = (clocks[owner] - self.use_clocks[where]).abs().clamp(min=1)
+        weights = ages.double().pow(-self.config.decay).float()
+        weights = weights * (self.use_posts[where] != own[owner])
+        H = self.sizes.hashtags
+        recency = weights.new_zeros(len(users) * H)
+        recency = recency.index_add(0, owner * H + self.use_tags[where], weights).view(-1, H)
+        share = recency / recency.sum(1, keepdim=True).clamp(min=1e-30)
+        least = torch.where(recency > 0, share, 1.0).amin(1, keepdim=True)
+        return torch.where(recency > 0, share, least * self.backoff)
+
+
+def _order_within(users: Tensor) -> Tensor:
+    """The place of each post (n,) among the posts of its user: 0, 1, 2, …"""
+    order = torch.argsort(users, stable=True)
+    ids = users[order]
+    first = torch.searchsorted(ids, ids)
+    places = torch.empty_like(users)
+    places[order] = torch.arange(len(users)) - first
+    return places

@@ -1,0 +1,84 @@
+"""The graph against the training posts, use by use; samples are fair parts of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import torch
+
+from reeltag.data.corpus import Corpus
+from reeltag.graph import TagGraph, incoming, without_own
+
+
+def uses_of(corpus: Corpus) -> set[tuple[int, int, int]]:
+    """(user, hashtag, post) of every use."""
+    posts, tags = (t.tolist() for t in corpus.training.triples)
+    users = corpus.training.posts.users.tolist()
+    return {(users[k], j, k) for k, j in zip(posts, tags, strict=True)}
+
+
+def test_both_sides_hold_every_use_once(corpus: Corpus) -> None:
+    graph = TagGraph.build(corpus.training)
+    users = incoming(graph.users, torch.arange(len(corpus.users)))
+    pair = users.use_pair
+    found = zip(
+        users.pair_node[pair].tolist(), users.neighbours[pair].tolist(), users.posts.tolist(),
+        strict=True,
+    )  # fmt: skip
+    assert Counter(found) == Counter(uses_of(corpus))
+    tags = incoming(graph.hashtags, torch.arange(len(corpus.hashtags)))
+    pair = tags.use_pair
+    found = zip(
+        tags.neighbours[pair].tolist(), tags.pair_node[pair].tolist(), tags.posts.tolist(),
+        strict=True,
+    )  # fmt: skip
+    assert Counter(found) == Counter(uses_of(corpus))
+
+
+def test_own_uses_can_be_left_out(corpus: Corpus) -> None:
+    graph = TagGraph.build(corpus.training)
+    posts, _ = corpus.training.triples
+    users = corpus.training.posts.users[posts[:5]]
+    left = without_own(incoming(graph.users, users), posts[:5])
+    node = left.pair_node[left.use_pair]
+    assert not (left.posts == posts[:5][node]).any()
+    expected = {
+        (n, j, k)
+        for n, (user, own) in enumerate(zip(users.tolist(), posts[:5].tolist(), strict=True))
+        for i, j, k in uses_of(corpus)
+        if i == user and k != own
+    }
+    pair = left.use_pair
+    found = zip(node.tolist(), left.neighbours[pair].tolist(), left.posts.tolist(), strict=True)
+    assert set(found) == expected
+    assert set(left.use_pair.tolist()) == set(range(len(left.neighbours)))
+
+
+def test_samples_are_parts_of_the_graph(corpus: Corpus) -> None:
+    torch.manual_seed(0)
+    graph = TagGraph.build(corpus.training)
+    nodes = torch.arange(len(corpus.hashtags))
+    all_pairs = graph.hashtags.pairs.lengths[nodes]
+    part = incoming(graph.hashtags, nodes, most=2)
+    counts = torch.bincount(part.pair_node, minlength=len(nodes))
+    assert torch.equal(counts, all_pairs.clamp(max=2))
+    pair = part.use_pair
+    found = list(
+        zip(part.neighbours[pair].tolist(), part.pair_node[pair].tolist(), part.posts.tolist(),
+            strict=True)
+    )  # fmt: skip
+    assert len(set(found)) == len(found)
+    assert set(found) <= uses_of(corpus)
+    assert int(torch.bincount(part.use_pair).max()) <= 2
+
+
+def test_every_neighbour_is_as_likely_as_any_other(corpus: Corpus) -> None:
+    torch.manual_seed(1)
+    graph = TagGraph.build(corpus.training)
+    node = graph.hashtags.pairs.lengths.argmax()
+    count = int(graph.hashtags.pairs.lengths[node])
+    draws = 3000
+    part = incoming(graph.hashtags, node.repeat(draws), most=2)
+    shares = torch.bincount(part.neighbours)[part.neighbours.unique()] / draws
+    assert len(shares) == count
+    torch.testing.assert_close(shares, torch.full_like(shares, 2 / count), rtol=0.15, atol=0)
