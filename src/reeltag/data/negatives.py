@@ -33,9 +33,10 @@ class NegativeSampler:
                 "Train on more posts, or lower --min-hashtag-uses."
             )
         rows = positives.row_of_value
-        keys = torch.sort(rows * hashtags + positives.values).values
-        place = torch.arange(len(keys), device=keys.device) - self.offsets[rows]
-        self.keys = keys - place
+        self.uses = torch.sort(rows * hashtags + positives.values).values
+        """row * H + p_t, ascending."""
+        place = torch.arange(len(self.uses), device=self.uses.device) - self.offsets[rows]
+        self.keys = self.uses - place
         """row * H + (p_t - t), ascending."""
 
     def draw(self, posts: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -51,16 +52,32 @@ class NegativeSampler:
     def draw_distinct(self, posts: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """Draw `count` different negatives for each of `posts` (n,): (n, count).
 
-        Rows with fewer than `count` negatives are filled with -1 at the end.
+        One random order of all hashtags serves the whole call; each post reads it from a
+        random place of its own and takes the first `count` it does not carry. Each post's
+        draw is a uniform subset of its negatives; draws of one call share the order. Rows
+        with fewer than `count` negatives are filled with -1 at the end.
         """
-        room = self.hashtags - self.lengths[posts]
-        weights = torch.rand((len(posts), self.hashtags), generator=generator, device=posts.device)
-        outside = torch.arange(self.hashtags, device=posts.device) >= room.unsqueeze(1)
-        weights.masked_fill_(outside, 2.0)
-        width = min(count, self.hashtags)
-        draws = torch.topk(weights, width, dim=1, largest=False).indices
-        found = self._skip_positives(posts, draws)
-        return found.masked_fill(torch.arange(width, device=posts.device) >= room.unsqueeze(1), -1)
+        H, device = self.hashtags, posts.device
+        order = torch.randperm(H, generator=generator, device=device)
+        most = int(self.lengths[posts].max()) if len(posts) else 0
+        width = min(H, count + most)
+        start = torch.randint(H, (len(posts), 1), generator=generator, device=device)
+        window = order[(start + torch.arange(width, device=device)) % H]
+        keep = ~self._carries(posts, window)
+        place = torch.cumsum(keep, 1) - 1
+        keep &= place < count
+        found = torch.full((len(posts), min(count, H)), -1, dtype=torch.int64, device=device)
+        rows = torch.arange(len(posts), device=device).unsqueeze(1).expand_as(window)
+        found[rows[keep], place[keep]] = window[keep]
+        return found
+
+    def _carries(self, posts: Tensor, tags: Tensor) -> Tensor:
+        """Whether each post carries each of its `tags` (n, k)."""
+        if not len(self.uses):
+            return torch.zeros_like(tags, dtype=torch.bool)
+        wanted = posts.unsqueeze(1) * self.hashtags + tags
+        place = torch.searchsorted(self.uses, wanted).clamp(max=len(self.uses) - 1)
+        return self.uses[place] == wanted
 
     def _skip_positives(self, posts: Tensor, draws: Tensor) -> Tensor:
         wanted = posts.unsqueeze(1) * self.hashtags + draws

@@ -134,7 +134,14 @@ def _tasks(posts: Posts, protocol: Protocol) -> _Tasks:
 
 
 def _rank_all(scores: Tensor, positives: Ragged, k: int) -> tuple[Tensor, Tensor]:
-    return top_k(scores, k), rank_of(scores, first_positive(scores, positives))
+    top = top_k(scores, k)
+    hits = hits_of(top, positives, scores.shape[1])
+    rank = hits.int().argmax(1) + 1
+    rows = (~hits.any(1)).nonzero().squeeze(1)
+    if len(rows):  # the first hit lies beyond the top k: count what is ranked before it
+        below = scores[rows].nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+        rank[rows] = rank_of(below, first_positive(below, positives.select(rows)))
+    return top, rank
 
 
 def _rank_some(

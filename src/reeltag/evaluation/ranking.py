@@ -22,14 +22,18 @@ def top_k(scores: Tensor, k: int) -> Tensor:
     Not-a-number ranks last.
     """
     k = min(k, scores.shape[1])
-    scores = scores.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
-    values, indices = torch.topk(scores, k, dim=1)
-    # Among equal scores at the border topk may pick any column: settle those rows.
-    last = values[:, -1:]
-    unclear = (scores == last).sum(1) > (values == last).sum(1)
+    found = torch.topk(scores, min(k + 1, scores.shape[1]), dim=1)
+    values, indices = found.values[:, :k], found.indices[:, :k]
+    # topk may pick any column among scores equal at the border, and calls not-a-number the
+    # largest: settle those rows by a full stable sort.
+    unclear = values.isnan().any(1)
+    if found.values.shape[1] > k:
+        unclear |= found.values[:, k] == found.values[:, k - 1]
     rows = unclear.nonzero().squeeze(1)
     if len(rows):
-        ordered = torch.sort(scores[rows], dim=1, descending=True, stable=True)
+        doubtful = scores[rows].nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+        ordered = torch.sort(doubtful, dim=1, descending=True, stable=True)
+        values, indices = values.clone(), indices.clone()
         values[rows], indices[rows] = ordered.values[:, :k], ordered.indices[:, :k]
     by_column = torch.sort(indices, dim=1)
     values = values.gather(1, by_column.indices)
