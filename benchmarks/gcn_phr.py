@@ -160,14 +160,15 @@ def _rate(work: Any, block: int, target: float, note: str) -> dict[str, Any]:
 
 
 def _limit() -> dict[str, Any]:
-    """Posts a second if the elementwise maximum over users × hashtags were all there is."""
+    """Posts a second if the elementwise part by torch, in cache, were all there is."""
     block, against = torch.randn(8192, 64), torch.randn(64)
     out = torch.empty_like(block)
     start = time.perf_counter()
     for _ in range(300):
-        torch.maximum(block, against, out=out)
+        torch.nn.functional.leaky_relu_(torch.add(block, against, out=out))
     a_user = (time.perf_counter() - start) / 300 * 23054 / 8192
-    return figure(1.67 / a_user, "posts/s", None, "elementwise part alone, 1.67 posts a user", "")
+    note = "torch's elementwise part alone, grouped, 1.67 posts a user"
+    return figure(1.67 / a_user, "posts/s", None, note, "above")
 
 
 def _part(posts: PostBatch, start: int, end: int) -> PostBatch:

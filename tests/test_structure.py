@@ -44,6 +44,7 @@ LATE_LIBRARIES = (
     "onnxruntime",
     "sentence_transformers",
     "matplotlib",
+    "numba",
     "optuna",
     "ray",
     "fastapi",

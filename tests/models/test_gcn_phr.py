@@ -11,7 +11,8 @@ import torch
 from reeltag.data.corpus import Corpus
 from reeltag.errors import MissingFeatureError
 from reeltag.models.contract import Sizes, TrainingBatch
-from reeltag.models.gcn_phr import GcnPhr
+from reeltag.models.gcn_phr import GcnPhr, _score
+from reeltag.models.layers import fused
 from reeltag.models.registry import build
 from tests.models.contract import TrainedContract
 
@@ -347,3 +348,26 @@ def test_guidance_moves_the_attention(corpus: Corpus, side: str, setting: str) -
             layer.attention(torch.full((1, 4), value), pair, logits) for value in (-3.0, 3.0)
         )
         assert torch.allclose(low, high) is not guided
+
+
+class TestGcnPhrUnfused(TrainedContract):
+    """Scored with torch alone, as on an accelerator or without numba."""
+
+    name = "gcn-phr"
+    settings = {"dim": 6}  # noqa: RUF012
+
+    @pytest.fixture(autouse=True)
+    def unfused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(fused, "available", lambda: False)
+
+
+@pytest.mark.parametrize("posts", [1, 3, 40])
+def test_fused_scores_are_the_blocked_ones(posts: int) -> None:
+    pytest.importorskip("numba")
+    torch.manual_seed(0)
+    A, B, c = torch.randn(501, 16), torch.randn(posts, 16), torch.randn(posts, 16)
+    k, candidates = torch.randn(posts), torch.randint(501, (posts, 30))
+    expected = _score(A, B, c) + k.unsqueeze(1)
+    torch.testing.assert_close(fused.score_all(A, B, c, k), expected, rtol=1e-5, atol=1e-5)
+    found = fused.score_pairs(A, B, c, k, candidates)
+    assert torch.equal(found, fused.score_all(A, B, c, k).gather(1, candidates))

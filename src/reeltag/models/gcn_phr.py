@@ -8,21 +8,20 @@ from typing import Any, ClassVar, Literal, cast
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, leaky_relu_, logsigmoid
+from torch.nn.functional import leaky_relu, logsigmoid
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.graph import Subgraph, TagGraph, incoming, without_own
 from reeltag.models.contract import Encoded, ModelConfig, Sizes, Trained, TrainingBatch
+from reeltag.models.layers import fused
 from reeltag.models.layers.modalities import ModalityInput
 from reeltag.models.layers.post_messages import NodeConvolution
 from reeltag.models.layers.projection import FeatureProjection
 from reeltag.models.layers.segments import Aggregation
 
-_SLOPE = 0.01
-"""Of leaky ReLU, torch's default."""
-_BLOCK_BYTES = 2 << 20
-"""Elementwise blocks stay in the processor's cache."""
+_BLOCK_BYTES = 64 << 20
+"""What the elementwise part of a block of scores may take where it is not fused."""
 
 
 class GcnPhrConfig(ModelConfig):
@@ -255,51 +254,31 @@ class GcnPhr(Trained):
         known = (posts.users >= 0).unsqueeze(1)
         u = torch.where(known, self.user_vectors[posts.users.clamp(min=0)], self.nobody)
         c, B, d = self._post_side(self.input(posts), u)
-        return {"c": c, "B": B, "d": d, "users": posts.users}
+        return {"c": c, "B": B, "d": d}
 
     @torch.no_grad()
     def score_all(self, encoded: Encoded) -> Tensor:
-        """Grouped by user: the elementwise part is made once for all posts of a user.
-
-        With slope s, φ(x) = s x + (1 - s) max(x, 0) and max(A + B, 0) = max(A, -B) + B, so
-
-            c · φ(A_j + B_i) = s c · A_j + (1 - s) c · max(A_j, -B_i) + c · B_i
-
-        and only the maximum is elementwise over users × hashtags. It is made in blocks that
-        fit the processor's cache, each followed by the matrix product with the user's posts.
-        """
-        c, users = encoded["c"], encoded["users"]
+        """One fused pass on the CPU (`layers.fused`); elsewhere in blocks of hashtags."""
+        c, B, d = encoded["c"], encoded["B"], encoded["d"]
         A = self.hashtag_in(self.hashtag_vectors)
-        order = torch.argsort(users, stable=True)
-        counts = torch.unique_consecutive(users[order], return_counts=True)[1].tolist()
-        queries, against = (1 - _SLOPE) * c[order], -encoded["B"][order]
-        scores = c.new_empty(len(c), len(A))
-        width = max(1, min(len(A), _BLOCK_BYTES // (4 * self.config.dim)))
-        hidden = A.new_empty(width, A.shape[1])
-        start = 0
-        for count in counts:  # users of the block, not posts
-            rows = slice(start, start + count)
-            for at in range(0, len(A), width):
-                block = A[at : at + width]
-                buffer = torch.maximum(block, against[start], out=hidden[: len(block)])
-                torch.mm(queries[rows], buffer.T, out=scores[rows, at : at + width])
-            start += count
-        scores.addmm_(_SLOPE * c[order], A.T)
-        constant = encoded["d"] + (c * encoded["B"]).sum(1)
-        return torch.empty_like(scores).index_copy_(0, order, scores).add_(constant.unsqueeze(1))
+        if A.device.type == "cpu" and fused.available():
+            return fused.score_all(A, B, c, d)
+        block = max(1, _BLOCK_BYTES // (4 * max(1, len(c)) * self.config.dim))
+        scores = [_score(A[at : at + block], B, c) for at in range(0, len(A), block)]
+        return torch.cat(scores, 1) + d.unsqueeze(1)
 
     @torch.no_grad()
     def score_pairs(self, encoded: Encoded, candidates: Tensor) -> Tensor:
         c, B, d = encoded["c"], encoded["B"], encoded["d"]
-        A, D = self.hashtag_in(self.hashtag_vectors), self.config.dim
-        scores = c.new_empty(candidates.shape)
-        step = max(1, _BLOCK_BYTES // (4 * D * max(1, candidates.shape[1])))
-        for at in range(0, len(c), step):
-            rows = slice(at, at + step)
-            near = A.index_select(0, candidates[rows].reshape(-1)).view(-1, candidates.shape[1], D)
-            hidden = leaky_relu_(near.add_(B[rows].unsqueeze(1)))
-            scores[rows] = torch.bmm(hidden, c[rows].unsqueeze(2)).squeeze(2)
-        return scores + d.unsqueeze(1)
+        A = self.hashtag_in(self.hashtag_vectors)
+        if A.device.type == "cpu" and fused.available():
+            return fused.score_pairs(A, B, c, d, candidates)
+        return _score(A[candidates], B, c) + d.unsqueeze(1)
 
     def bytes_per_post(self) -> int:
         return 4 * 4 * self.sizes.hashtags
+
+
+def _score(A: Tensor, B: Tensor, c: Tensor) -> Tensor:
+    """c · φ(A + B) for A (m, D) or (n, m, D), B and c (n, D): (n, m)."""
+    return torch.einsum("bd,bjd->bj", c, leaky_relu(A + B.unsqueeze(1)))

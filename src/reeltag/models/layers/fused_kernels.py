@@ -1,0 +1,39 @@
+"""Arrays in, scores written into `out`: the loops that numba compiles for `fused`.
+
+`c[t, d] * max(x, slope * x)` with x = A[j, d] + B[t, d], summed over d, plus k[t].
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numba import prange
+
+_compiled: Any = numba.njit(parallel=True, fastmath=True, cache=True)
+
+
+@_compiled
+def score_all(A: Any, B: Any, c: Any, k: Any, slope: Any, out: Any) -> None:
+    """Every hashtag: A (H, D), B and c (n, D), k (n,), out (n, H)."""
+    for t in prange(c.shape[0]):
+        for j in range(A.shape[0]):
+            total = np.float32(0)
+            for d in range(A.shape[1]):
+                x = A[j, d] + B[t, d]
+                total += c[t, d] * max(x, slope * x)
+            out[t, j] = total + k[t]
+
+
+@_compiled
+def score_pairs(A: Any, B: Any, c: Any, k: Any, candidates: Any, slope: Any, out: Any) -> None:
+    """Each post's own candidates (n, C): out (n, C)."""
+    for t in prange(c.shape[0]):
+        for n in range(candidates.shape[1]):
+            j = candidates[t, n]
+            total = np.float32(0)
+            for d in range(A.shape[1]):
+                x = A[j, d] + B[t, d]
+                total += c[t, d] * max(x, slope * x)
+            out[t, n] = total + k[t]
