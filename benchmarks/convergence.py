@@ -111,7 +111,7 @@ def _recall(model: Any, corpus: Corpus) -> float:
 
 def _figure(value: float, unit: str, target: float | None, note: str) -> dict[str, Any]:
     target = None if target is None else round(float(target), 4)
-    ok = target is None or value <= target
+    ok = bool(target is None or value <= target)
     return {"value": round(float(value), 4), "unit": unit, "target": target, "ok": ok, "note": note}
 
 
