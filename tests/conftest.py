@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from reeltag.data.corpus import Corpus, open_corpus
 from reeltag.data.dataset import Dataset
@@ -16,6 +17,9 @@ from reeltag.data.feature import Feature, Manifest
 from reeltag.data.splits import SplitRecipe, make_split
 
 torch.set_num_threads(1)
+# A busy machine must not fail a property: no time limit on an example.
+settings.register_profile("reeltag", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("reeltag")
 
 TOPICS = ("sea", "city", "food", "game")
 
