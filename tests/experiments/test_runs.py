@@ -119,10 +119,13 @@ def test_other_posts_are_refused(run: Path, tmp_path: Path) -> None:
         evaluate_run(run, other, "test", "full", (10,))
 
 
-def test_another_split_of_the_same_name_is_refused(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", [SplitRecipe(seed=9), SplitRecipe(ratio=(6, 2, 2))])
+def test_another_split_of_the_same_name_is_refused(
+    run: Path, tmp_path: Path, recipe: SplitRecipe
+) -> None:
     """A split made again would put training posts among the test posts."""
     same = make_dataset(tmp_path / "same")
-    make_split(same, "main", SplitRecipe(seed=9))
+    make_split(same, "main", recipe)
     with pytest.raises(RunError, match="made again in another way"):
         evaluate_run(run, same, "test", "full", (10,))
 

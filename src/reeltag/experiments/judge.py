@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from reeltag.data.corpus import Corpus
@@ -55,7 +56,8 @@ def corpus_of(run: Run, dataset: Dataset) -> Corpus:
                 f"{run.path} was trained on (their manifests differ). Train again."
             )
     recipe = run.description["split"]
-    if recipe["seed"] != corpus.split.recipe.seed or recipe["by"] != corpus.split.recipe.by:
+    now = asdict(corpus.split.recipe)
+    if any(recipe[key] != (list(v) if isinstance(v, tuple) else v) for key, v in now.items()):
         raise RunError(
             f"Split {recipe['name']!r} of {dataset.path} was made again in another way since "
             f"{run.path} was trained. Train again."

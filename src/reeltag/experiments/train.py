@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +157,8 @@ def fit(
                 "settings": config.model_dump(),
                 "training": training.model_dump(),
                 "dataset": corpus.dataset.description["sha256"],
-                "split": corpus.split.name,
+                "split": {"name": corpus.split.name, **asdict(corpus.split.recipe)},
+                "features": {n: m.fingerprint for n, m in model.sizes.manifests.items()},
             },
             checkpoint=out / "checkpoint.safetensors",
             resume=resume,
