@@ -7,7 +7,7 @@ from collections import Counter
 import torch
 
 from reeltag.data.corpus import Corpus
-from reeltag.graph import TagGraph, incoming, without_own
+from reeltag.graph import TagGraph, incoming, sampled, without_own
 
 
 def uses_of(corpus: Corpus) -> set[tuple[int, int, int]]:
@@ -40,18 +40,55 @@ def test_own_uses_can_be_left_out(corpus: Corpus) -> None:
     posts, _ = corpus.training.triples
     users = corpus.training.posts.users[posts[:5]]
     left = without_own(incoming(graph.users, users), posts[:5])
-    node = left.pair_node[left.use_pair]
-    assert not (left.posts == posts[:5][node]).any()
+    alive = left.use_pair < len(left.neighbours)
+    pair = left.use_pair[alive]
+    node, kept = left.pair_node[pair], left.posts[alive]
+    assert not (kept == posts[:5][node]).any()
     expected = {
         (n, j, k)
         for n, (user, own) in enumerate(zip(users.tolist(), posts[:5].tolist(), strict=True))
         for i, j, k in uses_of(corpus)
         if i == user and k != own
     }
-    pair = left.use_pair
-    found = zip(node.tolist(), left.neighbours[pair].tolist(), left.posts.tolist(), strict=True)
+    found = zip(node.tolist(), left.neighbours[pair].tolist(), kept.tolist(), strict=True)
     assert set(found) == expected
-    assert set(left.use_pair.tolist()) == set(range(len(left.neighbours)))
+    some = set((left.pair_node < 5).nonzero().flatten().tolist())
+    assert set(pair.tolist()) == some
+
+
+def test_padded_samples_are_samples_with_empty_places(corpus: Corpus) -> None:
+    graph = TagGraph.build(corpus.training)
+    for side in (graph.users, graph.hashtags):
+        torch.manual_seed(3)
+        plain = sampled(side, None, 3, 2)
+        torch.manual_seed(3)
+        padded = sampled(side, None, 3, 2, padded=True)
+        assert len(padded.neighbours) == 3 * len(side.pairs)
+        assert len(padded.posts) == 2 * len(padded.neighbours)
+        pairs, uses = padded.pair_node < padded.nodes, padded.use_pair < len(padded.neighbours)
+        assert torch.equal(padded.pair_node[pairs], plain.pair_node)
+        assert torch.equal(padded.neighbours[pairs], plain.neighbours)
+        # The second draw, of posts, differs: there are more places to draw for.
+        assert torch.equal(padded.use_pair[uses].unique(), pairs.nonzero().flatten())
+        owner = padded.pair_node[padded.use_pair[uses]]
+        found = set(
+            zip(
+                owner.tolist(),
+                padded.neighbours[padded.use_pair[uses]].tolist(),
+                padded.posts[uses].tolist(),
+                strict=True,
+            )
+        )
+        everything = side.whole
+        pair = everything.use_pair
+        assert found <= set(
+            zip(
+                everything.pair_node[pair].tolist(),
+                everything.neighbours[pair].tolist(),
+                everything.posts.tolist(),
+                strict=True,
+            )
+        )
 
 
 def test_samples_are_parts_of_the_graph(corpus: Corpus) -> None:
@@ -59,7 +96,7 @@ def test_samples_are_parts_of_the_graph(corpus: Corpus) -> None:
     graph = TagGraph.build(corpus.training)
     nodes = torch.arange(len(corpus.hashtags))
     all_pairs = graph.hashtags.pairs.lengths[nodes]
-    part = incoming(graph.hashtags, nodes, most=2)
+    part = sampled(graph.hashtags, nodes, 2, 2)
     counts = torch.bincount(part.pair_node, minlength=len(nodes))
     assert torch.equal(counts, all_pairs.clamp(max=2))
     pair = part.use_pair
@@ -78,7 +115,7 @@ def test_every_neighbour_is_as_likely_as_any_other(corpus: Corpus) -> None:
     node = graph.hashtags.pairs.lengths.argmax()
     count = int(graph.hashtags.pairs.lengths[node])
     draws = 3000
-    part = incoming(graph.hashtags, node.repeat(draws), most=2)
+    part = sampled(graph.hashtags, node.repeat(draws), 2, 2)
     shares = torch.bincount(part.neighbours)[part.neighbours.unique()] / draws
     assert len(shares) == count
     torch.testing.assert_close(shares, torch.full_like(shares, 2 / count), rtol=0.15, atol=0)

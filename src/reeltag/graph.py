@@ -21,33 +21,42 @@ from reeltag.runtime import generator_of
 
 
 @dataclass(frozen=True)
+class Subgraph:
+    """The edges that send messages to some nodes, n of them.
+
+    neighbours (p,): neighbour id of each pair, pair_node (p,): position of the pair's node;
+    posts (e,): training post of each use, use_pair (e,): position of the use's pair.
+    A pair with pair_node n and a use with use_pair p are empty places: they send nothing.
+    """
+
+    nodes: int
+    neighbours: Tensor
+    pair_node: Tensor
+    posts: Tensor
+    use_pair: Tensor
+
+    def to(self, device: torch.device | str) -> Subgraph:
+        """The same on another device."""
+        tensors = (self.neighbours, self.pair_node, self.posts, self.use_pair)
+        return Subgraph(self.nodes, *(tensor.to(device) for tensor in tensors))
+
+
+@dataclass(frozen=True)
 class Side:
     """One side's view: node → pairs (node, neighbour) → posts.
 
     pairs: Ragged over nodes; its values are the neighbours (p,).
     posts: Ragged over pairs; its values are training posts (e,), e = all uses.
+    whole: the edges into every node, in order.
     """
 
     pairs: Ragged
     posts: Ragged
+    whole: Subgraph
 
     def to(self, device: torch.device | str) -> Side:
         """The same on another device."""
-        return Side(self.pairs.to(device), self.posts.to(device))
-
-
-@dataclass(frozen=True)
-class Subgraph:
-    """The edges that send messages to some nodes.
-
-    neighbours (p,): neighbour id of each pair, pair_node (p,): position of the pair's node;
-    posts (e,): training post of each use, use_pair (e,): position of the use's pair.
-    """
-
-    neighbours: Tensor
-    pair_node: Tensor
-    posts: Tensor
-    use_pair: Tensor
+        return Side(self.pairs.to(device), self.posts.to(device), self.whole.to(device))
 
 
 @dataclass(frozen=True)
@@ -84,37 +93,62 @@ def _side(nodes: Tensor, neighbours: Tensor, posts: Tensor, count: int, width: i
     renumbered = torch.empty_like(order)
     renumbered[order] = torch.arange(len(order))
     pairs = Ragged.from_pairs(keys[order] // width, keys[order] % width, count)
-    return Side(pairs, Ragged.from_pairs(renumbered[pair_of_use], posts, len(keys)))
+    posts_of = Ragged.from_pairs(renumbered[pair_of_use], posts, len(keys))
+    whole = Subgraph(
+        count, pairs.values, pairs.row_of_value, posts_of.values, posts_of.row_of_value
+    )
+    return Side(pairs, posts_of, whole)
 
 
-def incoming(side: Side, nodes: Tensor, most: int | None = None) -> Subgraph:
-    """The edges into `nodes` (n,): all, or those of at most `most` random pairs a node.
+def incoming(side: Side, nodes: Tensor | None = None) -> Subgraph:
+    """All edges into `nodes` (n,), or into every node."""
+    if nodes is None:
+        return side.whole
+    pairs, pair_node = side.pairs.positions(nodes)
+    uses, use_pair = side.posts.positions(pairs)
+    return Subgraph(
+        len(nodes), side.pairs.values[pairs], pair_node, side.posts.values[uses], use_pair
+    )
 
-    Sampled, each pair in turn keeps at most `most` of its uses.
+
+def sampled(
+    side: Side, nodes: Tensor | None, pairs_each: int, posts_each: int, padded: bool = False
+) -> Subgraph:
+    """The edges of at most `pairs_each` random pairs a node and `posts_each` posts a pair.
+
+    `padded`: with empty places instead of sizes that depend on the draw (`Ragged.sampled`).
     """
-    if most is None:
-        pairs, pair_node = side.pairs.positions(nodes)
-        uses, use_pair = side.posts.positions(pairs)
-    else:
-        pairs, pair_node = side.pairs.sampled(nodes, most)
-        uses, use_pair = side.posts.sampled(pairs, most)
-    return Subgraph(side.pairs.values[pairs], pair_node, side.posts.values[uses], use_pair)
+    if nodes is None:
+        nodes = torch.arange(len(side.pairs), device=side.pairs.offsets.device)
+    pairs, pair_node = side.pairs.sampled(nodes, pairs_each, padded)
+    uses, use_pair = side.posts.sampled(pairs, posts_each, padded)
+    if padded:
+        # Places of an empty pair are empty too.
+        use_pair = _emptied(use_pair, pair_node == len(nodes))
+    return Subgraph(
+        len(nodes), side.pairs.values[pairs], pair_node, side.posts.values[uses], use_pair
+    )
 
 
 def without_own(graph: Subgraph, own: Tensor) -> Subgraph:
-    """`graph` less the uses of post `own[n]` at node n (n,), -1: nothing is left out.
+    """`graph` with the uses of post `own[n]` at node n (n,) made empty; -1: none is.
 
     A pair that loses its last use goes with it: the node never used that neighbour but
     in the post left out.
     """
-    keep = graph.posts != own[graph.pair_node[graph.use_pair]]
-    left = torch.zeros(len(graph.neighbours), dtype=torch.int64, device=keep.device)
-    left.index_add_(0, graph.use_pair, keep.long())
-    alive = left > 0
-    renumbered = torch.cumsum(alive.long(), 0) - 1
-    return Subgraph(
-        graph.neighbours[alive],
-        graph.pair_node[alive],
-        graph.posts[keep],
-        renumbered[graph.use_pair[keep]],
-    )
+    pairs = len(graph.neighbours)
+    post_of_pair = torch.cat([own, own.new_full((1,), -1)])[graph.pair_node]
+    post_of_pair = torch.cat([post_of_pair, own.new_full((1,), -1)])
+    kept = graph.posts != post_of_pair[graph.use_pair]
+    use_pair = torch.where(kept, graph.use_pair, graph.use_pair.new_full((), pairs))
+    uses = own.new_zeros(pairs + 1).index_add(0, use_pair, torch.ones_like(use_pair))
+    nobody = graph.pair_node.new_full((), graph.nodes)
+    pair_node = torch.where(uses[:pairs] > 0, graph.pair_node, nobody)
+    return Subgraph(graph.nodes, graph.neighbours, pair_node, graph.posts, use_pair)
+
+
+def _emptied(owner: Tensor, empty: Tensor) -> Tensor:
+    """`owner` with every place of an `empty` (n,) owner made empty (n)."""
+    count = len(empty)
+    gone = torch.cat([empty, empty.new_ones(1)])[owner]
+    return torch.where(gone, owner.new_full((), count), owner)

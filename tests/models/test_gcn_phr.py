@@ -314,7 +314,10 @@ def test_delayed_products_pass_on_the_mean_of_the_steps(corpus: Corpus) -> None:
 
 
 def test_many_neighbours_are_all_neighbours(corpus: Corpus) -> None:
-    exact, wide = built(corpus, {}), built(corpus, {"neighbours": 10_000})
+    exact, wide = (
+        built(corpus, {}),
+        built(corpus, {"neighbours": 60, "neighbour_posts": 60}),
+    )
     batch = batch_of(corpus)
     torch.testing.assert_close(exact.loss(batch), wide.loss(batch))
 
@@ -371,3 +374,48 @@ def test_fused_scores_are_the_blocked_ones(posts: int) -> None:
     torch.testing.assert_close(fused.score_all(A, B, c, k), expected, rtol=1e-5, atol=1e-5)
     found = fused.score_pairs(A, B, c, k, candidates)
     assert torch.equal(found, fused.score_all(A, B, c, k).gather(1, candidates))
+
+
+RESIDENT: list[dict[str, Any]] = [
+    {},
+    {"layers": 2},
+    {"aggregation": "max", "fusion": "transform"},
+    {"post_attention": False},
+    {"projection_steps": 3},
+    {"neighbours": 60, "neighbour_posts": 60},
+    {"neighbours": 60, "neighbour_posts": 60, "layers": 2, "mask_own_post": True},
+]
+
+
+@pytest.mark.parametrize("settings", RESIDENT)
+def test_steps_of_known_size_are_the_same_steps(
+    corpus: Corpus, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an accelerator takes them (all nodes, padded samples): equal losses and gradients."""
+    plain, resident = built(corpus, settings), built(corpus, settings)
+    loss = plain.loss(batch_of(corpus))
+    loss.backward()
+    plain.after_backward(last=True)
+    monkeypatch.setattr(GcnPhr, "_resident", True)
+    same = resident.loss(batch_of(corpus))
+    same.backward()
+    resident.after_backward(last=True)
+    torch.testing.assert_close(loss, same)
+    for (name, one), (_, two) in zip(
+        plain.named_parameters(), resident.named_parameters(), strict=True
+    ):
+        torch.testing.assert_close(one.grad, two.grad, rtol=1e-3, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("settings", [*RESIDENT, {"neighbours": 3, "mask_own_post": True}])
+def test_no_step_waits_for_the_device(corpus: Corpus, settings: dict[str, Any]) -> None:
+    """On the meta device tensors have shapes and no values: reading one, or a size that
+    depends on one, is an error. So whatever runs there never makes an accelerator wait."""
+    model = built(corpus, settings).to("meta")
+    batch = batch_of(corpus)
+    moved = TrainingBatch(
+        batch.posts.to("meta"), batch.positives.to("meta"), batch.negatives.to("meta")
+    )
+    model.loss(moved).backward()
+    model.after_backward(last=True)
+    assert all(parameter.grad is not None for parameter in model.parameters())

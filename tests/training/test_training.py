@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from reeltag.data.corpus import Corpus
+from reeltag.data.corpus import NO_FEATURES, Corpus, batch_of
+from reeltag.data.negatives import NegativeSampler
 from reeltag.errors import ConfigError, ReelTagError, RunError
 from reeltag.models.contract import Sizes, Trained
 from reeltag.models.registry import build
@@ -173,3 +174,15 @@ def test_settings_go_where_they_belong(tmp_path: Path) -> None:
 def test_bad_settings_are_named(pair: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         divide_settings("gcn-phr", read_settings(None, [pair]))
+
+
+def test_a_batch_without_features_never_waits_for_the_device(corpus: Corpus) -> None:
+    """On the meta device whatever reads a value, or a size that depends on one, fails."""
+    posts = corpus.training.posts
+    sampler = NegativeSampler(posts.hashtags, len(corpus.hashtags))
+    for name in ("lengths", "offsets", "uses", "keys"):
+        setattr(sampler, name, getattr(sampler, name).to("meta"))
+    index = torch.zeros(8, dtype=torch.int64, device="meta")
+    batch = batch_of(NO_FEATURES, posts.to("meta"), index, own=index)
+    assert batch.users.shape == (8,)
+    assert sampler.draw(index, 3, torch.Generator()).shape == (8, 3)

@@ -70,8 +70,11 @@ class FeatureReader:
 
     def read(self, rows: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """`vectors` and `present` of a `PostBatch`, for the posts at `rows` (B,)."""
+        vectors: dict[str, Tensor] = {}
+        present: dict[str, Tensor] = {}
+        if not self.features:
+            return vectors, present
         where: NDArray[np.int64] = rows.numpy()
-        vectors, present = {}, {}
         for name, feature in self.features.items():
             there = feature.present[where]
             values = feature.rows(where).astype(np.float32, copy=False)

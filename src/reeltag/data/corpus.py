@@ -64,6 +64,17 @@ class Posts:
             self.words.select(index),
         )
 
+    def to(self, device: torch.device | str) -> Posts:
+        """The same on another device."""
+        return Posts(
+            self.rows.to(device),
+            self.users.to(device),
+            self.hashtags.to(device),
+            self.outside.to(device),
+            self.times.to(device),
+            self.words.to(device),
+        )
+
 
 @dataclass(frozen=True)
 class TrainingSet:
@@ -189,7 +200,7 @@ def batch_of(
     """Model input of the posts at positions `index` (B,) of `posts`."""
     vectors, present = reader.read(posts.rows[index])
     if own is None:
-        own = torch.full((len(index),), -1, dtype=torch.int64)
+        own = torch.full_like(index, -1)
     return PostBatch(
         posts.users[index], vectors, present, own, posts.times[index], posts.words.select(index)
     )

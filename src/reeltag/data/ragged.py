@@ -52,25 +52,35 @@ class Ragged:
         starts = self.offsets[rows] - (torch.cumsum(lengths, 0) - lengths)
         return starts[owner] + torch.arange(len(owner), device=rows.device), owner
 
-    def sampled(self, rows: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    def sampled(self, rows: Tensor, most: int, padded: bool = False) -> tuple[Tensor, Tensor]:
         """As `positions`, but at most `most` values of a row, drawn anew at each call.
 
         A long row gives `most` different values: a stretch from a random start, around its
         end. Each value is as likely as any other; shuffle rows once to make stretches random.
         Draws from torch's global generator.
+
+        `padded`: exactly `most` places for each row, owner n where a short row has no value
+        for it (position 0). Sizes are then known beforehand, and no device waits for the host.
         """
-        lengths = self.lengths[rows]
-        taken = lengths.clamp(max=most)
-        owner = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), taken)
-        start = (torch.rand(len(rows), device=rows.device) * lengths).long()
-        place = (
-            torch.arange(len(owner), device=rows.device) - (torch.cumsum(taken, 0) - taken)[owner]
-        )
-        place = (start[owner] + place) % lengths[owner]
-        return self.offsets[rows][owner] + place, owner
+        lengths = self.lengths[rows].unsqueeze(1)
+        slots = torch.arange(most, device=rows.device)
+        start = (torch.rand(len(rows), 1, device=rows.device) * lengths).long()
+        place = self.offsets[rows].unsqueeze(1) + (start + slots) % lengths.clamp(min=1)
+        owner = torch.arange(len(rows), device=rows.device).unsqueeze(1).expand_as(place)
+        filled = slots < lengths
+        if padded:
+            empty = place.new_zeros(()), place.new_full((), len(rows))
+            place, owner = (
+                torch.where(filled, place, empty[0]),
+                torch.where(filled, owner, empty[1]),
+            )
+            return place.flatten(), owner.flatten()
+        return place[filled], owner[filled]
 
     def select(self, rows: Tensor) -> Ragged:
         """The rows named, in that order."""
+        if not len(self.values):
+            return Ragged(self.values, self.offsets.new_zeros(len(rows) + 1))
         positions, _ = self.positions(rows)
         offsets = torch.zeros(len(rows) + 1, dtype=torch.int64, device=rows.device)
         torch.cumsum(self.lengths[rows], 0, out=offsets[1:])

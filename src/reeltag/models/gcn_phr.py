@@ -12,7 +12,7 @@ from torch.nn.functional import leaky_relu, logsigmoid
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
-from reeltag.graph import Subgraph, TagGraph, incoming, without_own
+from reeltag.graph import Side, Subgraph, TagGraph, incoming, sampled, without_own
 from reeltag.models.contract import Encoded, ModelConfig, Sizes, Trained, TrainingBatch
 from reeltag.models.layers import fused
 from reeltag.models.layers.modalities import ModalityInput
@@ -44,8 +44,10 @@ class GcnPhrConfig(ModelConfig):
     hashtag_guided: bool = True
     """False: hashtags do not guide the messages from posts to users (Variant III)."""
     neighbours: int | None = Field(None, ge=1)
-    """In a training step, at most so many random neighbours of a node and posts of each; None
-    takes all. Scoring always takes all."""
+    """In a training step, at most so many random neighbours of a node; None takes all with all
+    their posts. Scoring always takes all."""
+    neighbour_posts: int = Field(4, ge=1)
+    """Where `neighbours` is set: at most so many random posts of each neighbour in a step."""
     projection_steps: int = Field(1, ge=1)
     """Training steps that share one product of all features with the message matrices
     (`FeatureProjection`); 1 is exact."""
@@ -76,7 +78,10 @@ class GcnPhr(Trained):
     never trained. As an L2 term on embeddings that do train it pulls every vector to zero and
     leaves the popular hashtags; 0 was the best of 0, 1e-5 and 1e-4 on validation.
 
-    A step touches only the posts, users and hashtags that send messages to its batch.
+    A step touches only the posts, users and hashtags that send messages to its batch. On an
+    accelerator no size depends on the data, so that no step waits for the host: a step works
+    out all nodes, or padded samples. One setting has no such form, `mask_own_post` with all
+    neighbours; its steps do wait.
     """
 
     name = "gcn-phr"
@@ -138,50 +143,67 @@ class GcnPhr(Trained):
 
     def propagate(
         self,
-        users: Tensor,
-        hashtags: Tensor,
+        users: Tensor | None,
+        hashtags: Tensor | None,
         layer: int,
         own: tuple[Tensor, Tensor] | None = None,
         step: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """Vectors of `users` (n,) and `hashtags` (m,) after `layer` convolutions.
+        """Vectors of `users` (n,) and `hashtags` (m,), or of all, after `layer` convolutions.
 
         `own` = (posts (n,), posts (m,)): training posts whose uses send no message there.
         `step`: in a training step, where `neighbours` and `projection_steps` count.
         """
         if layer == 0:
+            U: Tensor = self.user_embedding
+            H: Tensor = self.hashtag_embedding
             return (
-                self.user_embedding.index_select(0, users),
-                self.hashtag_embedding.index_select(0, hashtags),
+                U if users is None else U.index_select(0, users),
+                H if hashtags is None else H.index_select(0, hashtags),
             )
         if self._graph is None:
             raise RuntimeError("fit the model before propagating over its graph")
-        most = self.config.neighbours if step else None
-        to_users = incoming(self._graph.users, users, most)
-        to_hashtags = incoming(self._graph.hashtags, hashtags, most)
+        to_users = self._edges(self._graph.users, users, step)
+        to_hashtags = self._edges(self._graph.hashtags, hashtags, step)
         if own is not None:
             to_users = without_own(to_users, own[0])
             to_hashtags = without_own(to_hashtags, own[1])
-        below_users, user_of = torch.unique(to_hashtags.neighbours, return_inverse=True)
-        below_hashtags, hashtag_of = torch.unique(to_users.neighbours, return_inverse=True)
-        posts, post_of = torch.unique(
-            torch.cat([to_users.posts, to_hashtags.posts]), return_inverse=True
-        )
+        posts, post_of = self._distinct(torch.cat([to_users.posts, to_hashtags.posts]))
         of_users, of_hashtags = self._projected(posts, layer, step)
+        below_users, user_of = self._distinct(to_hashtags.neighbours)
+        below_hashtags, hashtag_of = self._distinct(to_users.neighbours)
         U, H = self.propagate(below_users, below_hashtags, layer - 1, step=step)
         split = len(to_users.posts)
-        near_users = H.index_select(0, hashtag_of)
-        near_hashtags = U.index_select(0, user_of)
         return (
-            self._convolve(self.user_side[layer - 1], to_users, near_users, of_users,
-                           post_of[:split], len(users)),
-            self._convolve(self.hashtag_side[layer - 1], to_hashtags, near_hashtags, of_hashtags,
-                           post_of[split:], len(hashtags)),
-        )  # fmt: skip
+            self.user_side[layer - 1](
+                H.index_select(0, hashtag_of), to_users, of_users, post_of[:split]
+            ),
+            self.hashtag_side[layer - 1](
+                U.index_select(0, user_of), to_hashtags, of_hashtags, post_of[split:]
+            ),
+        )
 
-    def _projected(self, posts: Tensor, layer: int, step: bool) -> tuple[Tensor, Tensor]:
-        """Features of `posts` times the matrices of one layer's two sides."""
-        if step and self.config.projection_steps > 1:
+    @property
+    def _resident(self) -> bool:
+        """On an accelerator: sizes must not depend on the data, or every step waits for them."""
+        return self.device.type != "cpu"
+
+    def _edges(self, side: Side, nodes: Tensor | None, step: bool) -> Subgraph:
+        c = self.config
+        if not step or c.neighbours is None:
+            return incoming(side, nodes)
+        return sampled(side, nodes, c.neighbours, c.neighbour_posts, padded=self._resident)
+
+    def _distinct(self, ids: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Ids to work out once and where each of `ids` lies among them.
+
+        None stands for all there are: more work than the distinct ones, but of a known size.
+        """
+        return (None, ids) if self._resident else torch.unique(ids, return_inverse=True)
+
+    def _projected(self, posts: Tensor | None, layer: int, step: bool) -> tuple[Tensor, Tensor]:
+        """Features of `posts` (or all) times the matrices of one layer's two sides."""
+        if step and self._delayed:
             product = self._projection.delayed(posts, self._matrices)
             width = product.shape[1] // self.config.layers
             product = product[:, (layer - 1) * width : layer * width]
@@ -189,6 +211,11 @@ class GcnPhr(Trained):
             product = self._projection.exact(posts, self._matrix(layer - 1))
         half = product.shape[1] // 2
         return product[:, :half], product[:, half:]
+
+    @property
+    def _delayed(self) -> bool:
+        # With one step a product, delayed is exact and needs no copy of the features.
+        return self.config.projection_steps > 1 or self._resident
 
     def _matrices(self) -> Tensor:
         return torch.cat([self._matrix(number) for number in range(self.config.layers)])
@@ -198,28 +225,15 @@ class GcnPhr(Trained):
         return torch.cat([cast(NodeConvolution, side).matrix() for side in sides])
 
     def after_backward(self, last: bool) -> None:
-        if self.config.projection_steps > 1:
+        if self._delayed:
             self._projection.after_backward(self.config.projection_steps, last, self._matrices)
-
-    @staticmethod
-    def _convolve(
-        side: nn.Module, graph: Subgraph, neighbours: Tensor, projected: Tensor,
-        post_of: Tensor, nodes: int,
-    ) -> Tensor:  # fmt: skip
-        out: Tensor = side(neighbours, graph.pair_node, graph.use_pair, projected, post_of, nodes)
-        return out
 
     def refresh(self) -> None:
         """Cache u_i and h_j of every user and hashtag, from the full graph."""
         if self._graph is None:
             return
         with torch.no_grad():
-            device = self.device
-            self.user_vectors, self.hashtag_vectors = self.propagate(
-                torch.arange(self.sizes.users, device=device),
-                torch.arange(self.sizes.hashtags, device=device),
-                self.config.layers,
-            )
+            self.user_vectors, self.hashtag_vectors = self.propagate(None, None, self.config.layers)
             self.nobody = self.user_vectors.mean(0)
 
     def _post_side(self, v: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -238,9 +252,11 @@ class GcnPhr(Trained):
         if self.config.mask_own_post:
             own_of_tags = torch.cat([own, own.repeat_interleave(n)])
             u, h = self.propagate(owners, wanted, self.config.layers, (own, own_of_tags), step=True)
+        elif self._resident and self.config.neighbours is not None:
+            u, h = self.propagate(owners, wanted, self.config.layers, step=True)
         else:
-            users, user_of = torch.unique(owners, return_inverse=True)
-            hashtags, hashtag_of = torch.unique(wanted, return_inverse=True)
+            users, user_of = self._distinct(owners)
+            hashtags, hashtag_of = self._distinct(wanted)
             U, H = self.propagate(users, hashtags, self.config.layers, step=True)
             u, h = U.index_select(0, user_of), H.index_select(0, hashtag_of)
         c, B, d = self._post_side(self._projection.rows(own), u)

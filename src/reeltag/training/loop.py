@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reeltag.data.corpus import TrainingSet
+from reeltag.data.corpus import NO_FEATURES, TrainingSet, batch_of
 from reeltag.data.negatives import NegativeSampler
 from reeltag.errors import MissingExtraError, ReelTagError
 from reeltag.models.contract import Trained, TrainingBatch
@@ -57,16 +57,35 @@ def batches_of(
     config: TrainingConfig,
     epoch: int,
     features: bool = True,
+    device: torch.device | str = "cpu",
 ) -> Iterator[TrainingBatch]:
-    """The batches of one epoch, in an order that depends on (seed, epoch) alone."""
-    sampler = NegativeSampler(training.posts.hashtags, len(training.hashtags))
+    """The batches of one epoch on `device`, in an order that depends on (seed, epoch) alone.
+
+    With `features`, rows are read from their files on the host and moved; without, posts,
+    examples, order and negatives lie on the device and no step waits for it. The order is
+    the same everywhere; negatives drawn on an accelerator are others than the host's.
+    """
+    host = torch.device("cpu") if features else torch.device(device)
+    posts, reader = training.posts.to(host), training.reader if features else NO_FEATURES
+    sampler = NegativeSampler(posts.hashtags, len(training.hashtags))
     order = torch.randperm(len(examples.posts), generator=generator_of(config.seed, epoch, "order"))
-    for step, index in enumerate(torch.split(order, config.batch_size)):
-        posts = examples.posts[index]
+    of_posts, of_tags = examples.posts[order].to(host), examples.hashtags[order].to(host)
+    pairs = zip(
+        torch.split(of_posts, config.batch_size),
+        torch.split(of_tags, config.batch_size),
+        strict=True,
+    )
+    for step, (index, tags) in enumerate(pairs):
         drawn = sampler.draw(
-            posts, config.negatives, generator_of(config.seed, epoch, step, "negatives")
+            index,
+            config.negatives,
+            generator_of(config.seed, epoch, step, "negatives", device=host),
         )
-        yield TrainingBatch(training.batch(posts, features), examples.hashtags[index], drawn)
+        batch = batch_of(reader, posts, index, own=index)
+        if host.type != torch.device(device).type:
+            yield TrainingBatch(batch.to(device), tags.to(device), drawn.to(device))
+        else:
+            yield TrainingBatch(batch, tags, drawn)
 
 
 def train(
@@ -106,7 +125,7 @@ def train(
             epoch = progress.epoch + 1
             torch.manual_seed(seed_of(config.seed, epoch, "dropout"))
             batches = batches_of(
-                examples, training, config, epoch, features=not model.keeps_features
+                examples, training, config, epoch, not model.keeps_features, model.device
             )
             loss = _epoch(model, batches, steps, optimiser, bar)
             model.refresh()
@@ -152,13 +171,8 @@ def _epoch(
     total = torch.zeros((), dtype=torch.float64, device=model.device)
     count = 0
     for step, batch in enumerate(batches, start=1):
-        placed = TrainingBatch(
-            batch.posts.to(model.device),
-            batch.positives.to(model.device),
-            batch.negatives.to(model.device),
-        )
         optimiser.zero_grad(set_to_none=True)
-        loss = model.loss(placed)
+        loss = model.loss(batch)
         loss.backward()  # type: ignore[no-untyped-call]
         model.after_backward(last=step == steps)
         optimiser.step()

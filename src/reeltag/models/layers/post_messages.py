@@ -6,9 +6,16 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu
+from torch.nn.functional import leaky_relu, pad
 
-from reeltag.models.layers.segments import Aggregation, aggregate, segment_softmax
+from reeltag.graph import Subgraph
+from reeltag.models.layers.segments import (
+    Aggregation,
+    aggregate,
+    segment_sizes,
+    segment_softmax,
+    segment_sum,
+)
 
 
 class NodeConvolution(nn.Module):
@@ -31,8 +38,8 @@ class NodeConvolution(nn.Module):
     The features enter only through `matrix` (D + 1, V): the rows W'' and b W'. Whoever has
     their product with it (m, D + 1) for the m distinct posts needs the features no more.
 
-    Shapes: neighbours (p, D), pair_node (p,), use_pair (e,), projected (m, D + 1), post_of (e,)
-    into it; returns (nodes, D). `guided=False` drops the neighbour's share of Eq. 3 and
+    Shapes: neighbours (p, D) and projected (m, D + 1) of the edges in `graph`, post_of (e,)
+    into `projected`; returns (n, D). `guided=False` drops the neighbour's share of Eq. 3 and
     `attend=False` replaces Eq. 3-4 by a plain mean over the posts of a pair.
     """
 
@@ -68,23 +75,14 @@ class NodeConvolution(nn.Module):
         return torch.cat([self.message.weight, of_post @ self.similarity_post.weight])
 
     def forward(
-        self,
-        neighbours: Tensor,
-        pair_node: Tensor,
-        use_pair: Tensor,
-        projected: Tensor,
-        post_of: Tensor,
-        nodes: int,
+        self, neighbours: Tensor, graph: Subgraph, projected: Tensor, post_of: Tensor
     ) -> Tensor:
-        from_neighbours = leaky_relu(
-            aggregate(self.neighbour(neighbours), pair_node, nodes, self.aggregation)
-        )
+        from_neighbours = leaky_relu(self._from_neighbours(neighbours, graph))
         dim = self.message.out_features
         of_uses = projected.index_select(0, post_of)
-        attention = self.attention(neighbours, use_pair, of_uses[:, dim:])
+        attention = self.attention(neighbours, graph.use_pair, of_uses[:, dim:])
         messages = of_uses[:, :dim] * attention.unsqueeze(1)
-        use_node = pair_node[use_pair]
-        from_posts = leaky_relu(self._join(messages, use_node, post_of, pair_node, nodes))
+        from_posts = leaky_relu(self._from_posts(messages, graph))
         if self.fusion == "network":
             return leaky_relu(self.fuse(torch.cat([from_posts, from_neighbours], 1)))
         out: Tensor = self.fuse_posts(from_posts) + self.fuse_neighbours(from_neighbours)
@@ -97,22 +95,38 @@ class NodeConvolution(nn.Module):
         """
         pairs = len(neighbours)
         if not self.attend:
-            uses = torch.bincount(use_pair, minlength=pairs).to(neighbours.dtype)
-            return (1 / uses)[use_pair]
+            uses = segment_sizes(use_pair, pairs + 1).to(neighbours.dtype)
+            return (1 / uses).index_select(0, use_pair)
         logits = of_post.squeeze(1) + self.similarity.bias
         if self.guided:
             of_neighbour = neighbours @ self.similarity.weight[0, : neighbours.shape[1]]
-            logits = logits + of_neighbour.index_select(0, use_pair)
-        return segment_softmax(leaky_relu(logits), use_pair, pairs)
+            # Empty places belong to the pair after the last one.
+            logits = logits + pad(of_neighbour, (0, 1)).index_select(0, use_pair)
+        return segment_softmax(leaky_relu(logits), use_pair, pairs + 1)
 
-    def _join(
-        self, messages: Tensor, use_node: Tensor, post_of: Tensor, pair_node: Tensor, nodes: int
-    ) -> Tensor:
+    def _from_neighbours(self, neighbours: Tensor, graph: Subgraph) -> Tensor:
+        """agg_j W n_j (n, D); sums and means of W n_j are W times those of n_j."""
+        count = graph.nodes + 1
+        if self.aggregation == "max":
+            of_pairs = self.neighbour(neighbours)
+            return aggregate(of_pairs, graph.pair_node, count, "max")[:-1]
+        joined = aggregate(neighbours, graph.pair_node, count, self.aggregation)[:-1]
+        out: Tensor = self.neighbour(joined)
+        return out
+
+    def _from_posts(self, messages: Tensor, graph: Subgraph) -> Tensor:
+        """agg over the posts k of Σ_j messages (n, D)."""
+        count, empty = graph.nodes + 1, graph.pair_node.new_full((1,), graph.nodes)
+        use_node = torch.cat([graph.pair_node, empty]).index_select(0, graph.use_pair)
         if self.aggregation == "max":
             # Eq. 5 first: a post's message to a node is the sum over their common pairs.
-            width = int(post_of.max()) + 1 if len(post_of) else 1
-            keys, at = torch.unique(use_node * width + post_of, return_inverse=True)
-            summed = aggregate(messages, at, len(keys), "add")
-            return aggregate(summed, keys // width, nodes, "max")
-        pairs = torch.bincount(pair_node, minlength=nodes)
-        return aggregate(messages, use_node, nodes, self.aggregation, sizes=pairs)
+            order = torch.argsort(graph.posts, stable=True)
+            order = order[torch.argsort(use_node[order], stable=True)]
+            node, post = use_node[order], graph.posts[order]
+            new = (node[1:] != node[:-1]) | (post[1:] != post[:-1])
+            at = pad(torch.cumsum(new.long(), 0), (1, 0))
+            summed = segment_sum(messages[order], at, len(at))
+            node_of = torch.full_like(node, graph.nodes).index_copy(0, at, node)
+            return aggregate(summed, node_of, count, "max")[:-1]
+        pairs = segment_sizes(graph.pair_node, count)
+        return aggregate(messages, use_node, count, self.aggregation, sizes=pairs)[:-1]

@@ -31,38 +31,45 @@ class FeatureProjection:
         self.products = features.new_zeros(0)
         self.gradient = features.new_zeros(0)
         self._kept = False
-        self._read: list[tuple[Tensor, Tensor]] = []
+        self._read: list[tuple[Tensor | None, Tensor]] = []
         self._steps = 0
 
-    def exact(self, posts: Tensor, matrix: Tensor) -> Tensor:
-        """X[posts] Mᵀ (n, k), with gradients to M.
+    def exact(self, posts: Tensor | None, matrix: Tensor) -> Tensor:
+        """X[posts] Mᵀ (n, k), or X Mᵀ, with gradients to M.
 
         Without gradients the product is made in blocks, so that many posts need no copy of
         their features.
         """
         if not torch.is_grad_enabled():
-            return self._all(matrix).index_select(0, posts)
-        return self.rows(posts) @ matrix.T
+            product = self._all(matrix)
+            return product if posts is None else product.index_select(0, posts)
+        rows = self.features.float() if posts is None else self.rows(posts)
+        return rows @ matrix.T
 
     def rows(self, posts: Tensor) -> Tensor:
         """X[posts] (n, width) as float32."""
         return self.features.index_select(0, posts).float()
 
-    def delayed(self, posts: Tensor, matrix: Callable[[], Tensor]) -> Tensor:
-        """Rows (n, k) of the kept product; computes it from `matrix()` if there is none."""
+    def delayed(self, posts: Tensor | None, matrix: Callable[[], Tensor]) -> Tensor:
+        """Rows (n, k) of the kept product, or all; computed from `matrix()` if there is none."""
         if not self._kept:
             with torch.no_grad():
                 self.products = self._all(matrix())
             self.gradient = torch.zeros_like(self.products)
             self._kept = True
-        rows = self.products.index_select(0, posts).requires_grad_()
+        rows = self.products if posts is None else self.products.index_select(0, posts)
+        rows = rows.detach().requires_grad_()
         self._read.append((posts, rows))
         return rows
 
     def after_backward(self, steps: int, last: bool, matrix: Callable[[], Tensor]) -> None:
         """Note this step's gradients; every `steps` steps, or at the `last`, pass them to M."""
         for posts, rows in self._read:
-            if rows.grad is not None:
+            if rows.grad is None:
+                continue
+            if posts is None:
+                self.gradient += rows.grad
+            else:
                 self.gradient.index_add_(0, posts, rows.grad)
         self._read.clear()
         self._steps += 1

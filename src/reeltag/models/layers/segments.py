@@ -19,6 +19,11 @@ def segment_sum(values: Tensor, segment: Tensor, count: int) -> Tensor:
     return values.new_zeros((count, *values.shape[1:])).index_add(0, segment, values)
 
 
+def segment_sizes(segment: Tensor, count: int) -> Tensor:
+    """Rows of each segment (count,); unlike bincount it never waits for the device."""
+    return segment.new_zeros(count).index_add(0, segment, torch.ones_like(segment))
+
+
 def segment_max(values: Tensor, segment: Tensor, count: int) -> Tensor:
     """Largest entry of each column in each segment, zeros for empty segments."""
     index = segment.view(-1, *[1] * (values.dim() - 1)).expand_as(values)
@@ -44,5 +49,5 @@ def aggregate(
     if how == "add":
         return total
     if sizes is None:
-        sizes = torch.bincount(segment, minlength=count)
+        sizes = segment_sizes(segment, count)
     return total / sizes.clamp(min=1).unsqueeze(1).to(total.dtype)
