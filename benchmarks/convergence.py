@@ -1,9 +1,8 @@
 """Does GCN-PHR's fast path pay for its speed? Validation recall against wall time, real data.
 
 Exact full-graph steps against sampled neighbours and delayed products, three seeds each, on
-the news set of `../shared/data` (skipped, with a line, where it is absent). The products are
-renewed about eight times an epoch, as they are at the paper's size with 100 steps. Writes
-`build/convergence.png`.
+the news set of `../shared/data` (skipped, with a line, where it is absent), with the settings
+that `benchmarks.gcn_phr` times. Writes `build/convergence.png`.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.gcn_phr import FAST
 from reeltag.data.corpus import Corpus
 from reeltag.data.dataset import Dataset
 from reeltag.data.filters import Filter, filter_dataset
@@ -29,7 +29,6 @@ from reeltag.runtime import set_threads
 
 SEEDS = (0, 1, 2)
 EXACT: dict[str, Any] = {}
-FAST: dict[str, Any] = {"neighbours": 8, "projection_steps": 3, "half_features": True}
 VISUAL = (
     "V6_visual_set-up,V7a_images,V7b_text,V7c_screenshots_and_recordings,"
     "V7d_graphs_maps_infoanimations,V7e_news_brand_elements,V7f_outlet-related_endcard"

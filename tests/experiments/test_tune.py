@@ -185,7 +185,7 @@ def test_the_command(dataset: Dataset, tmp_path: Path) -> None:
 
 
 def test_speed_and_variants_are_not_searched() -> None:
-    kept = {"post_attention", "user_guided", "neighbours", "projection_steps", "half_features"}
+    kept = {"post_attention", "user_guided", "neighbours", "projections", "half_features"}
     assert not kept & set(search_space("gcn-phr", {}))
 
 

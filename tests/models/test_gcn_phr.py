@@ -250,7 +250,7 @@ class TestGcnPhrFast(TrainedContract):
     settings = {  # noqa: RUF012
         "dim": 6,
         "neighbours": 3,
-        "projection_steps": 4,
+        "projections": 2,
         "half_features": True,
     }
 
@@ -285,7 +285,7 @@ def batch_of(corpus: Corpus) -> TrainingBatch:
 def test_delayed_products_have_the_exact_gradients(corpus: Corpus, layers: int) -> None:
     """One step's share of the delayed gradient is the exact gradient."""
     exact = built(corpus, {"layers": layers})
-    delayed = built(corpus, {"layers": layers, "projection_steps": 9})
+    delayed = built(corpus, {"layers": layers, "projections": 1})
     batch = batch_of(corpus)
     for model in (exact, delayed):
         loss = model.loss(batch)
@@ -298,10 +298,10 @@ def test_delayed_products_have_the_exact_gradients(corpus: Corpus, layers: int) 
 
 
 def test_delayed_products_pass_on_the_mean_of_the_steps(corpus: Corpus) -> None:
-    model = built(corpus, {"projection_steps": 2})
+    model = built(corpus, {"projections": 1})
     weight = model.user_side[0].message.weight  # type: ignore[union-attr]
     gradients = []
-    for last in (False, False):
+    for last in (False, True):
         model.zero_grad(set_to_none=True)
         model.loss(batch_of(corpus)).backward()
         model.after_backward(last)
@@ -381,7 +381,7 @@ RESIDENT: list[dict[str, Any]] = [
     {"layers": 2},
     {"aggregation": "max", "fusion": "transform"},
     {"post_attention": False},
-    {"projection_steps": 3},
+    {"projections": 2},
     {"neighbours": 60, "neighbour_posts": 60},
     {"neighbours": 60, "neighbour_posts": 60, "layers": 2, "mask_own_post": True},
 ]

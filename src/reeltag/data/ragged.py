@@ -62,20 +62,22 @@ class Ragged:
         `padded`: exactly `most` places for each row, owner n where a short row has no value
         for it (position 0). Sizes are then known beforehand, and no device waits for the host.
         """
-        lengths = self.lengths[rows].unsqueeze(1)
+        lengths = self.lengths[rows]
+        start = (torch.rand(len(rows), device=rows.device) * lengths).long()
+        if not padded:
+            taken = lengths.clamp(max=most)
+            owner = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), taken)
+            first = torch.cumsum(taken, 0) - taken
+            slot = torch.arange(len(owner), device=rows.device) - first[owner]
+            place = (start[owner] + slot) % lengths[owner]
+            return self.offsets[rows][owner] + place, owner
         slots = torch.arange(most, device=rows.device)
-        start = (torch.rand(len(rows), 1, device=rows.device) * lengths).long()
-        place = self.offsets[rows].unsqueeze(1) + (start + slots) % lengths.clamp(min=1)
-        owner = torch.arange(len(rows), device=rows.device).unsqueeze(1).expand_as(place)
-        filled = slots < lengths
-        if padded:
-            empty = place.new_zeros(()), place.new_full((), len(rows))
-            place, owner = (
-                torch.where(filled, place, empty[0]),
-                torch.where(filled, owner, empty[1]),
-            )
-            return place.flatten(), owner.flatten()
-        return place[filled], owner[filled]
+        filled = slots < lengths.unsqueeze(1)
+        place = (start.unsqueeze(1) + slots) % lengths.clamp(min=1).unsqueeze(1)
+        place = torch.where(filled, self.offsets[rows].unsqueeze(1) + place, place.new_zeros(()))
+        owner = torch.arange(len(rows), device=rows.device).unsqueeze(1)
+        owner = torch.where(filled, owner, owner.new_full((), len(rows)))
+        return place.flatten(), owner.flatten()
 
     def select(self, rows: Tensor) -> Ragged:
         """The rows named, in that order."""

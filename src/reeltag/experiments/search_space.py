@@ -66,7 +66,7 @@ MODELS: dict[str, dict[str, Range | None]] = {
         "user_guided": None,
         "hashtag_guided": None,
         "neighbours": None,
-        "projection_steps": None,
+        "projections": None,
         "half_features": None,
     },
 }

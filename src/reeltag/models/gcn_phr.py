@@ -46,11 +46,11 @@ class GcnPhrConfig(ModelConfig):
     neighbours: int | None = Field(None, ge=1)
     """In a training step, at most so many random neighbours of a node; None takes all with all
     their posts. Scoring always takes all."""
-    neighbour_posts: int = Field(4, ge=1)
+    neighbour_posts: int = Field(16, ge=1)
     """Where `neighbours` is set: at most so many random posts of each neighbour in a step."""
-    projection_steps: int = Field(1, ge=1)
-    """Training steps that share one product of all features with the message matrices
-    (`FeatureProjection`); 1 is exact."""
+    projections: int | None = Field(None, ge=1)
+    """So many products an epoch of all features with the message matrices, shared by the steps
+    between them (`FeatureProjection`); None makes one in every step, which is exact."""
     half_features: bool = False
     """Keep the features of training posts in float16 while training."""
     mask_own_post: bool = False
@@ -120,6 +120,7 @@ class GcnPhr(Trained):
         self.buffer("hashtag_vectors", torch.zeros(sizes.hashtags, D))
         self.buffer("nobody", torch.zeros(D))
         self._graph: TagGraph | None = None
+        self._seen = 0
         self._projection = FeatureProjection(torch.zeros(0, V))
 
     def _convolution(self, guided: bool) -> NodeConvolution:
@@ -152,7 +153,7 @@ class GcnPhr(Trained):
         """Vectors of `users` (n,) and `hashtags` (m,), or of all, after `layer` convolutions.
 
         `own` = (posts (n,), posts (m,)): training posts whose uses send no message there.
-        `step`: in a training step, where `neighbours` and `projection_steps` count.
+        `step`: in a training step, where `neighbours` and `projections` count.
         """
         if layer == 0:
             U: Tensor = self.user_embedding
@@ -214,8 +215,8 @@ class GcnPhr(Trained):
 
     @property
     def _delayed(self) -> bool:
-        # With one step a product, delayed is exact and needs no copy of the features.
-        return self.config.projection_steps > 1 or self._resident
+        # A product in every step, all posts at once, is exact and needs no copy of features.
+        return self.config.projections is not None or self._resident
 
     def _matrices(self) -> Tensor:
         return torch.cat([self._matrix(number) for number in range(self.config.layers)])
@@ -225,8 +226,14 @@ class GcnPhr(Trained):
         return torch.cat([cast(NodeConvolution, side).matrix() for side in sides])
 
     def after_backward(self, last: bool) -> None:
-        if self._delayed:
-            self._projection.after_backward(self.config.projection_steps, last, self._matrices)
+        if not self._delayed:
+            return
+        often, graph = self.config.projections, self._graph
+        uses = 0 if graph is None else len(graph.users.posts.values)
+        due = last or often is None or self._seen * often >= uses
+        self._projection.after_backward(due, self._matrices)
+        if due:
+            self._seen = 0
 
     def refresh(self) -> None:
         """Cache u_i and h_j of every user and hashtag, from the full graph."""
@@ -247,6 +254,7 @@ class GcnPhr(Trained):
 
     def loss(self, batch: TrainingBatch) -> Tensor:
         own, n = batch.posts.own, batch.negatives.shape[1]
+        self._seen += len(own)
         owners = batch.posts.users
         wanted = torch.cat([batch.positives, batch.negatives.reshape(-1)])
         if self.config.mask_own_post:

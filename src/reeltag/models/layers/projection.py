@@ -4,13 +4,13 @@ A graph model multiplies the features of every post that sends a message, V × w
 by small matrices M (k × width). `FeatureProjection` does so in one of two ways:
 
     exact     rows(posts) = X[posts] Mᵀ, with gradients: right where features are narrow
-    delayed   P = X Mᵀ is computed once for `steps` training steps, all V posts at once.
-              Every step reads rows of P and notes the gradient it sends back to them; after
-              `steps` steps the sum dP goes through the product at once: dM = dPᵀ X.
+    delayed   P = X Mᵀ is computed once for several training steps, all V posts at once.
+              Every step reads rows of P and notes the gradient it sends back to them; when
+              it is due the sum dP goes through the product at once: dM = dPᵀ X.
 
-Delayed, M itself changes once in `steps` steps (everything else in every step) from the
+Delayed, M itself changes once in several steps (everything else in every step) from the
 mean of their gradients, each exact for the P it saw. The cost of the wide product is then
-shared by `steps` steps.
+shared by those steps.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class FeatureProjection:
         self._read.append((posts, rows))
         return rows
 
-    def after_backward(self, steps: int, last: bool, matrix: Callable[[], Tensor]) -> None:
-        """Note this step's gradients; every `steps` steps, or at the `last`, pass them to M."""
+    def after_backward(self, due: bool, matrix: Callable[[], Tensor]) -> None:
+        """Note this step's gradients; if `due`, pass the mean of those noted on to M."""
         for posts, rows in self._read:
             if rows.grad is None:
                 continue
@@ -73,7 +73,7 @@ class FeatureProjection:
                 self.gradient.index_add_(0, posts, rows.grad)
         self._read.clear()
         self._steps += 1
-        if self._kept and (last or self._steps >= steps):
+        if self._kept and due:
             matrix().backward(self._transposed() / self._steps)  # type: ignore[no-untyped-call]
             self.forget()
 
