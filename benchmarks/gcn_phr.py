@@ -163,6 +163,7 @@ def _part(posts: PostBatch, start: int, end: int) -> PostBatch:
         posts.own[rows],
         posts.times[rows],
         posts.words.select(rows),
+        posts.fields[rows],
     )
 
 

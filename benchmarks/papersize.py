@@ -12,6 +12,7 @@ import torch
 from reeltag.data.batches import NO_TIME, FeatureReader
 from reeltag.data.corpus import Posts, TrainingSet
 from reeltag.data.feature import Feature, Manifest
+from reeltag.data.profiles import Fields
 from reeltag.data.ragged import Ragged
 from reeltag.data.vocabulary import Vocabulary
 
@@ -90,6 +91,7 @@ def training_set(size: Size, features: Path, seed: int = 0) -> TrainingSet:
             torch.zeros(size.posts).long(),
             torch.full((size.posts,), NO_TIME),
             nothing,
+            torch.zeros(size.posts, 0, dtype=torch.int64),
         ),
         Vocabulary(
             [f"t{n}" for n in range(size.hashtags)],
@@ -99,6 +101,7 @@ def training_set(size: Size, features: Path, seed: int = 0) -> TrainingSet:
             [f"u{n}" for n in range(size.users)], np.bincount(users, minlength=size.users).tolist()
         ),
         Vocabulary([], []),
+        Fields(),
         FeatureReader([Feature(manifest, values, np.ones(size.posts, dtype=bool))]),
         pl.Series([""] * size.posts),
     )

@@ -12,13 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from reeltag.data.batches import PostBatch
+from reeltag.data.batches import PostBatch, Steps
 from reeltag.data.corpus import Corpus, open_corpus
 from reeltag.data.dataset import Dataset
 from reeltag.data.ragged import Ragged
 from reeltag.data.splits import SplitRecipe, make_split
 from reeltag.models.contract import Model, Sizes, Trained, TrainingBatch
-from reeltag.models.registry import build
+from reeltag.models.registry import build, entry_of
 from tests.conftest import vector_feature
 
 
@@ -90,18 +90,32 @@ class ModelContract:
         """Hashtags of a stored vocabulary that no training post carries."""
         names = [*corpus.hashtags.names, "neverused"]
         vocabulary = type(corpus.hashtags)(names, [*corpus.hashtags.counts.tolist(), 0])
-        wider = Corpus(corpus.dataset, corpus.split, None, vocabulary, corpus.users, corpus.words)
+        features = list(corpus.reader.manifests)
+        wider = Corpus(
+            corpus.dataset, corpus.split, features, vocabulary, corpus.users, corpus.words,
+            reads=entry_of(self.name).model.reads,
+        )  # fmt: skip
         scores = self.fitted(wider).scored(self.posts(wider))
         assert scores.shape[1] == len(names)
         assert torch.isfinite(scores).all()
 
     def test_a_missing_modality_is_scored(self, model: Model, corpus: Corpus) -> None:
         posts = self.posts(corpus)
-        garbage = {name: torch.full_like(v, 1e3) for name, v in posts.vectors.items()}
         absent = {name: torch.zeros_like(p) for name, p in posts.present.items()}
-        with_garbage = model.scored(replace(posts, vectors=garbage, present=absent))
-        zeros = {name: torch.zeros_like(v) for name, v in posts.vectors.items()}
-        with_zeros = model.scored(replace(posts, vectors=zeros, present=absent))
+
+        def filled(value: float) -> PostBatch:
+            """The posts with no modality present and `value` behind every mask."""
+            return replace(
+                posts,
+                vectors={name: torch.full_like(v, value) for name, v in posts.vectors.items()},
+                present=absent,
+                steps={
+                    name: Steps(torch.full_like(s.values, value), torch.zeros_like(s.mask))
+                    for name, s in posts.steps.items()
+                },
+            )
+
+        with_garbage, with_zeros = model.scored(filled(1e3)), model.scored(filled(0.0))
         assert torch.isfinite(with_garbage).all()
         # What lies behind the mask must not be read.
         torch.testing.assert_close(with_garbage, with_zeros)

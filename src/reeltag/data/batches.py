@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -19,6 +19,22 @@ NO_TIME = -(2**62)
 
 
 @dataclass(frozen=True)
+class Steps:
+    """Ragged entries of one feature, padded to the longest of the batch.
+
+    values (B, T, dim) or, of a grid, (B, T, regions, dim), as stored (float16 stays float16),
+    zeros where mask (B, T) is false. A post that lacks the modality has no step.
+    """
+
+    values: Tensor
+    mask: Tensor
+
+    def to(self, device: torch.device | str) -> Steps:
+        """The same on another device."""
+        return Steps(self.values.to(device), self.mask.to(device))
+
+
+@dataclass(frozen=True)
 class PostBatch:
     """Posts as a model sees them, B of them; hashtags are no part of it.
 
@@ -26,7 +42,9 @@ class PostBatch:
     missing; present[name] (B,) false where the post lacks that modality; own (B,) position
     among the training posts, or -1: a model that looks up training posts must not find the
     very post it is asked about; times (B,) seconds since 1970 or `NO_TIME`; words: ids of
-    the caption's words in the training vocabulary, empty for models that read none.
+    the caption's words in the training vocabulary, empty for models that read none;
+    steps[name]: entries of sequences and grids; fields (B, F): codes of what is known about
+    the user (`reeltag.data.profiles`), 0 for unknown.
     """
 
     users: Tensor
@@ -35,6 +53,8 @@ class PostBatch:
     own: Tensor
     times: Tensor
     words: Ragged
+    fields: Tensor
+    steps: Mapping[str, Steps] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -48,19 +68,15 @@ class PostBatch:
             self.own.to(device),
             self.times.to(device),
             self.words.to(device),
+            self.fields.to(device),
+            {name: steps.to(device) for name, steps in self.steps.items()},
         )
 
 
 class FeatureReader:
-    """Reads rows of vector features from their memory maps, only those asked for."""
+    """Reads entries of features from their memory maps, only those asked for."""
 
     def __init__(self, features: Sequence[Feature]) -> None:
-        for feature in features:
-            if feature.manifest.kind != "vector":
-                raise MissingFeatureError(
-                    f"Feature {feature.name!r} is a {feature.manifest.kind}; "
-                    "expected a vector feature (one row a post)."
-                )
         self.features = {feature.name: feature for feature in features}
 
     @property
@@ -68,19 +84,34 @@ class FeatureReader:
         """Manifests by name, in reading order."""
         return {name: feature.manifest for name, feature in self.features.items()}
 
-    def read(self, rows: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """`vectors` and `present` of a `PostBatch`, for the posts at `rows` (B,)."""
+    def read(self, rows: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Steps]]:
+        """`vectors`, `present` and `steps` of a `PostBatch`, for the posts at `rows` (B,)."""
         vectors: dict[str, Tensor] = {}
         present: dict[str, Tensor] = {}
+        steps: dict[str, Steps] = {}
         if not self.features:
-            return vectors, present
+            return vectors, present, steps
         where: NDArray[np.int64] = rows.numpy()
         for name, feature in self.features.items():
             there = feature.present[where]
+            present[name] = torch.from_numpy(there)
+            if feature.offsets is not None:
+                steps[name] = _steps_of(feature, feature.offsets, where)
+                continue
             values = feature.rows(where).astype(np.float32, copy=False)
             vectors[name] = torch.from_numpy(np.where(there[:, None], values, np.float32(0)))
-            present[name] = torch.from_numpy(there)
-        return vectors, present
+        return vectors, present, steps
+
+
+def _steps_of(feature: Feature, offsets: NDArray[np.int64], where: NDArray[np.int64]) -> Steps:
+    """Entries of the posts at `where`, read once each, straight to their padded places."""
+    lengths = (offsets[where + 1] - offsets[where]) * feature.present[where]
+    longest = max(1, int(lengths.max(initial=0)))
+    mask = np.arange(longest) < lengths[:, None]
+    values = np.zeros((len(where), longest, *feature.manifest.shape), feature.values.dtype)
+    index = (offsets[where][:, None] + np.arange(longest))[mask]
+    values[mask] = feature.values[index]
+    return Steps(torch.from_numpy(values), torch.from_numpy(mask))
 
 
 def single_post(
@@ -89,23 +120,32 @@ def single_post(
     manifests: Mapping[str, Manifest],
     time: int = NO_TIME,
     words: NDArray[np.int64] | None = None,
+    fields: Tensor | None = None,
 ) -> PostBatch:
     """Model input of one post outside any dataset; None marks a missing modality.
 
-    `words` are ids of its caption's distinct words, -1 for those unknown.
+    `words` are ids of its caption's distinct words, -1 for those unknown; `fields` (F,) codes
+    of what is known about its user.
     """
-    vectors, present = {}, {}
+    vectors, present, steps = {}, {}, {}
     for name, manifest in manifests.items():
         value = values.get(name)
-        row = (
-            np.zeros(manifest.shape, np.float32) if value is None else np.asarray(value, np.float32)
-        )
-        if row.shape != manifest.shape:
+        ragged = manifest.kind != "vector"
+        if value is None:
+            row = np.zeros((1, *manifest.shape) if ragged else manifest.shape, manifest.dtype)
+        else:
+            row = np.asarray(value, manifest.dtype if ragged else np.float32)
+        if (row.shape[1:] if ragged else row.shape) != manifest.shape:
             raise MissingFeatureError(
-                f"Feature {name!r}: got shape {row.shape}, expected {manifest.shape}."
+                f"Feature {name!r}: got shape {row.shape}, expected {manifest.shape}"
+                f"{' in each step' if ragged else ''}."
             )
-        vectors[name] = torch.from_numpy(row[None, :])
         present[name] = torch.tensor([value is not None])
+        if ragged:
+            mask = torch.full((1, len(row)), value is not None)
+            steps[name] = Steps(torch.from_numpy(row[None]), mask)
+        else:
+            vectors[name] = torch.from_numpy(row[None].astype(np.float32, copy=False))
     known = torch.zeros(0, dtype=torch.int64)
     if words is not None:
         known = torch.from_numpy(words[words >= 0])
@@ -116,4 +156,6 @@ def single_post(
         own=torch.tensor([-1]),
         times=torch.tensor([time]),
         words=Ragged(known, torch.tensor([0, len(known)])),
+        fields=torch.zeros(1, 0, dtype=torch.int64) if fields is None else fields.view(1, -1),
+        steps=steps,
     )

@@ -7,7 +7,7 @@ into a count, a graph, a history or a normaliser.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -19,7 +19,8 @@ from torch import Tensor
 
 from reeltag.data.batches import NO_TIME, FeatureReader, PostBatch
 from reeltag.data.dataset import Dataset
-from reeltag.data.feature import Feature, Manifest
+from reeltag.data.feature import Feature, Kind, Manifest
+from reeltag.data.profiles import Fields
 from reeltag.data.ragged import Ragged
 from reeltag.data.splits import Split, open_split
 from reeltag.data.vocabulary import UNKNOWN, Vocabulary
@@ -40,7 +41,7 @@ class Posts:
     rows (n,) positions in the dataset; users (n,) ids or -1; hashtags: ids of those in the
     vocabulary; outside (n,): how many of the post's hashtags the vocabulary lacks;
     times (n,) seconds since 1970 or `NO_TIME`; words: ids of the caption's distinct words
-    that the vocabulary of words holds.
+    that the vocabulary of words holds; fields (n, F): codes of what is known about the user.
     """
 
     rows: Tensor
@@ -49,6 +50,7 @@ class Posts:
     outside: Tensor
     times: Tensor
     words: Ragged
+    fields: Tensor
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -62,6 +64,7 @@ class Posts:
             self.outside[index],
             self.times[index],
             self.words.select(index),
+            self.fields[index],
         )
 
     def to(self, device: torch.device | str) -> Posts:
@@ -73,6 +76,7 @@ class Posts:
             self.outside.to(device),
             self.times.to(device),
             self.words.to(device),
+            self.fields.to(device),
         )
 
 
@@ -85,6 +89,8 @@ class TrainingSet:
     users: Vocabulary
     words: Vocabulary
     """Words of at least `MIN_WORD_POSTS` training captions; empty where no model reads them."""
+    fields: Fields
+    """What the codes in `posts.fields` mean."""
     reader: FeatureReader
     captions: pl.Series = field(repr=False)
     """Captions of the training posts (n,), hashtags already removed."""
@@ -115,11 +121,14 @@ class Corpus:
         hashtags: Vocabulary | None = None,
         users: Vocabulary | None = None,
         words: Vocabulary | Literal["count", "none"] = "none",
+        fields: Fields | None = None,
+        reads: Kind = "vector",
     ) -> None:
         """Number the posts of `dataset`.
 
         Args:
-            features: names of the features to read; default every vector feature.
+            features: names of the features to read; default those of the kind `reads`.
+            fields: of the users, those of a stored run; default those of the training part.
             hashtags, users: vocabularies of a stored run; default those of the training part.
             words: the vocabulary of caption words of a stored run, or whether to count one.
         """
@@ -142,7 +151,10 @@ class Corpus:
             counted = self._words.gather(split.rows("train")).explode(empty_as_null=False)
             words = Vocabulary.count(counted, MIN_WORD_POSTS)
         self.words = words
-        self.reader = FeatureReader(choose_features(dataset, features))
+        if fields is None:
+            fields = Fields.fit(dataset.users.filter(pl.col("user").is_in(self.users.names)))
+        self.fields = fields
+        self.reader = FeatureReader(choose_features(dataset, features, reads))
 
     @cached_property
     def _words(self) -> pl.Series:
@@ -153,7 +165,13 @@ class Corpus:
         """What models learn from."""
         captions = self.dataset.posts["caption"].gather(self.split.rows("train"))
         return TrainingSet(
-            self.part("train"), self.hashtags, self.users, self.words, self.reader, captions
+            self.part("train"),
+            self.hashtags,
+            self.users,
+            self.words,
+            self.fields,
+            self.reader,
+            captions,
         )
 
     def part(self, part: str) -> Posts:
@@ -178,6 +196,7 @@ class Corpus:
             outside=torch.from_numpy(lengths) - hashtags.lengths,
             times=torch.from_numpy(times.copy()),
             words=self._words_at(rows),
+            fields=self.fields.codes(self.dataset.users, chosen["user"]),
         )
 
     def _words_at(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Ragged:
@@ -198,11 +217,18 @@ def batch_of(
     reader: FeatureReader, posts: Posts, index: Tensor, own: Tensor | None = None
 ) -> PostBatch:
     """Model input of the posts at positions `index` (B,) of `posts`."""
-    vectors, present = reader.read(posts.rows[index])
+    vectors, present, steps = reader.read(posts.rows[index])
     if own is None:
         own = torch.full_like(index, -1)
     return PostBatch(
-        posts.users[index], vectors, present, own, posts.times[index], posts.words.select(index)
+        posts.users[index],
+        vectors,
+        present,
+        own,
+        posts.times[index],
+        posts.words.select(index),
+        posts.fields[index],
+        steps,
     )
 
 
@@ -211,27 +237,32 @@ def open_corpus(
     split: str,
     features: Sequence[str] | None = None,
     words: Literal["count", "none"] = "none",
+    reads: Kind = "vector",
 ) -> Corpus:
     """The corpus of a stored split."""
-    return Corpus(dataset, open_split(dataset, split), features, words=words)
+    return Corpus(dataset, open_split(dataset, split), features, words=words, reads=reads)
 
 
-def choose_features(dataset: Dataset, names: Sequence[str] | None) -> list[Feature]:
-    """Open the named features, or every vector feature.
+def choose_features(
+    dataset: Dataset, names: Sequence[str] | None, reads: Kind = "vector"
+) -> list[Feature]:
+    """Open the named features, or by default those that a model which `reads` a kind is for.
 
-    A bare modality (`visual`) stands for all vector features of that modality.
-    Raises `MissingFeatureError` where a name matches none.
+    vector: every vector feature. sequence: for each modality its sequences, else its
+    vectors. grid: every grid, else every vector. A bare modality (`visual`) stands for such
+    features of that modality. Raises `MissingFeatureError` where a name matches none or its
+    kind cannot be read.
     """
     manifests = dataset.features
-    vectors = [name for name, manifest in manifests.items() if manifest.kind == "vector"]
+    usual = _usual(manifests, reads)
     if names is None:
-        return [dataset.feature(name) for name in vectors]
+        return [dataset.feature(name) for name in usual]
     chosen: list[str] = []
     for wanted in names:
         found = (
             [wanted]
             if wanted in manifests
-            else [name for name in vectors if manifests[name].modality == wanted]
+            else [name for name in usual if manifests[name].modality == wanted]
         )
         if not found:
             raise MissingFeatureError(
@@ -239,5 +270,21 @@ def choose_features(dataset: Dataset, names: Sequence[str] | None) -> list[Featu
                 f"{', '.join(manifests) or 'none'}. Make one: reeltag extract {dataset.path} "
                 "--visual efficientnet-lite1 --acoustic logmel --textual minilm"
             )
+        for name in found:
+            kind = manifests[name].kind
+            if kind not in ("vector", reads):
+                raise MissingFeatureError(
+                    f"Feature {name!r} is a {kind}; this model reads a vector"
+                    f"{'' if reads == 'vector' else f' or a {reads}'} a post."
+                )
         chosen += [name for name in found if name not in chosen]
     return [dataset.feature(name) for name in chosen]
+
+
+def _usual(manifests: Mapping[str, Manifest], reads: Kind) -> list[str]:
+    vectors = [name for name, manifest in manifests.items() if manifest.kind == "vector"]
+    own = [name for name, manifest in manifests.items() if manifest.kind == reads]
+    if reads == "sequence":
+        have = {manifests[name].modality for name in own}
+        return own + [name for name in vectors if manifests[name].modality not in have]
+    return own or vectors

@@ -55,6 +55,7 @@ class Dataset:
         *,
         source: Mapping[str, Any],
         features: Iterable[Feature] = (),
+        users: pl.DataFrame | None = None,
         replace: bool = False,
     ) -> Dataset:
         """Write a new dataset atomically and open it.
@@ -63,6 +64,7 @@ class Dataset:
             posts: columns of `reeltag.data.schema.POSTS`; absent optional ones become null.
             source: where the posts came from and what was done to them, for `dataset.toml`.
             features: one entry a post, in the order of `posts`.
+            users: what is known about users, one row each: `user` and any fields.
             replace: overwrite a dataset of that name instead of refusing.
         """
         path = Path(path)
@@ -71,8 +73,8 @@ class Dataset:
         posts = conform(posts)
         with atomic_folder(path, replace=replace) as folder:
             write_parquet(folder / "posts.parquet", posts)
-            users = users_of(posts)
-            write_parquet(folder / "users.parquet", users)
+            counted = users_of(posts, users)
+            write_parquet(folder / "users.parquet", counted)
             for feature in features:
                 if len(feature) != posts.height:
                     raise DatasetError(
@@ -85,7 +87,7 @@ class Dataset:
                 {
                     "format": FORMAT,
                     "source": dict(source),
-                    "counts": counts_of(posts, users),
+                    "counts": counts_of(posts, counted),
                     "sha256": {
                         name: sha256_of(folder / name)
                         for name in ("posts.parquet", "users.parquet")
@@ -101,7 +103,7 @@ class Dataset:
 
     @cached_property
     def users(self) -> pl.DataFrame:
-        """All users: user, posts, first, last."""
+        """All users: user, posts, first, last, and whatever fields are known of them."""
         return self._read(self.path / "users.parquet")
 
     @property

@@ -55,6 +55,7 @@ def filter_dataset(
         kept.drop("row"),
         source=source,
         features=(dataset.feature(name).select(rows) for name in dataset.features),
+        users=dataset.users,
         replace=replace,
     )
 

@@ -30,6 +30,9 @@ POSTS: dict[str, pl.DataType] = {
 }
 """Column name to polars type, in the order they are stored."""
 
+COUNTED = ("user", "posts", "first", "last")
+"""Columns of `users.parquet` that are counted; any other one is a field of the users."""
+
 MODALITIES = ("visual", "acoustic", "textual")
 PARTS = ("train", "validation", "test")
 
@@ -56,9 +59,13 @@ def conform(posts: pl.DataFrame) -> pl.DataFrame:
     return posts
 
 
-def users_of(posts: pl.DataFrame) -> pl.DataFrame:
-    """One row a user, most active first: user, posts, first, last (times, may be null)."""
-    return (
+def users_of(posts: pl.DataFrame, known: pl.DataFrame | None = None) -> pl.DataFrame:
+    """One row a user, most active first: user, posts, first, last (times, may be null).
+
+    `known`: a row a user with a column `user`; its other columns are fields of the users
+    (gender, age, country ...) and follow. Users without a post are left out.
+    """
+    counted = (
         posts.lazy()
         .filter(pl.col("user").is_not_null())
         .group_by("user")
@@ -70,3 +77,7 @@ def users_of(posts: pl.DataFrame) -> pl.DataFrame:
         .sort(["posts", "user"], descending=[True, False])
         .collect()
     )
+    if known is None:
+        return counted
+    fields = known.select("user", *(name for name in known.columns if name not in COUNTED))
+    return counted.join(fields, on="user", how="left", maintain_order="left")

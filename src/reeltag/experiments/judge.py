@@ -48,6 +48,8 @@ def corpus_of(run: Run, dataset: Dataset) -> Corpus:
         run.hashtags,
         run.users,
         run.words,
+        run.fields,
+        run.model.reads,
     )
     for name, manifest in corpus.reader.manifests.items():
         if manifest.fingerprint != run.manifests[name].fingerprint:

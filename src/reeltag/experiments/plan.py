@@ -129,7 +129,9 @@ def check_stored(dataset: Dataset, plan: Plan, name: str, seed: int, path: Path)
     stored = read_description(path)
     config, training, features = divide_settings(name, settings_of(plan, name, seed))
     recipe = open_split(dataset, plan.split).recipe
-    chosen = [feature.name for feature in choose_features(dataset, features)]
+    chosen = [
+        feature.name for feature in choose_features(dataset, features, entry_of(name).model.reads)
+    ]
     expected = {
         "model": name,
         "settings": _plain(config.model_dump()),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -97,8 +97,9 @@ def prepare(
 ) -> tuple[Corpus, Model]:
     """The corpus and the unfitted model that settings describe, weights drawn by the seed."""
     config, training, features = divide_settings(name, settings)
-    words = "count" if entry_of(name).model.needs_words else "none"
-    corpus = open_corpus(dataset, split, features, words)  # type: ignore[arg-type]
+    kind = entry_of(name).model
+    words: Literal["count", "none"] = "count" if kind.needs_words else "none"
+    corpus = open_corpus(dataset, split, features, words, kind.reads)
     torch.manual_seed(seed_of(training.seed, "weights"))
     return corpus, make(name, config, Sizes.of(corpus.training))
 

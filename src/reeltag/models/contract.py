@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
-from reeltag.data.feature import Manifest
+from reeltag.data.feature import Kind, Manifest
 from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingFeatureError, RunError
 
@@ -52,25 +52,47 @@ class Sizes:
     """Features by name, in the order in which batches carry them."""
     words: int = 0
     """Caption words known; 0 for models that read none."""
+    fields: tuple[int, ...] = ()
+    """Codes of each field of the users (`reeltag.data.profiles`)."""
 
     @staticmethod
     def of(training: TrainingSet) -> Sizes:
         """The sizes of a training set."""
         return Sizes(
-            len(training.users), len(training.hashtags), training.manifests, len(training.words)
+            len(training.users),
+            len(training.hashtags),
+            training.manifests,
+            len(training.words),
+            training.fields.widths,
         )
 
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """One step's examples: B posts, a hashtag each carries, n it does not.
+    """One step's examples: m hashtags on B posts, for each one n that its post does not carry.
 
-    positives (B,), negatives (B, n).
+    owner (m,): position in the batch of the post that carries the hashtag; positives (m,),
+    negatives (m, n). With one example a post (m = B) owner may be left out.
     """
 
     posts: PostBatch
     positives: Tensor
     negatives: Tensor
+    examples_of: Tensor | None = None
+
+    @property
+    def owner(self) -> Tensor:
+        """The post of each example (m,)."""
+        if self.examples_of is None:
+            return torch.arange(len(self.positives), device=self.positives.device)
+        return self.examples_of
+
+    def to(self, device: torch.device | str) -> TrainingBatch:
+        """The same on another device."""
+        examples = None if self.examples_of is None else self.examples_of.to(device)
+        return TrainingBatch(
+            self.posts.to(device), self.positives.to(device), self.negatives.to(device), examples
+        )
 
 
 class Model(nn.Module, ABC):
@@ -81,6 +103,8 @@ class Model(nn.Module, ABC):
     Config: ClassVar[type[ModelConfig]] = ModelConfig
     needs_users: ClassVar[bool] = False
     needs_features: ClassVar[bool] = False
+    reads: ClassVar[Kind] = "vector"
+    """The kind of feature it is for (`choose_features`)."""
     needs_words: ClassVar[bool] = False
     """The model reads the words of captions (`PostBatch.words`)."""
 
@@ -190,6 +214,9 @@ class Trained(Model):
 
     training_defaults: ClassVar[Mapping[str, Any]] = {}
     """Preset of `reeltag.training.config.TrainingConfig` for this model."""
+    by_post: ClassVar[bool] = False
+    """A batch is so many posts with all hashtags of each, worked out once a post; else it is
+    so many (post, hashtag) examples."""
     keeps_features: ClassVar[bool] = False
     """`fit` keeps the features of the training posts: batches for `loss` come without them."""
 

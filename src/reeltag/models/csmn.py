@@ -130,7 +130,8 @@ class Csmn(Factorised, Trained):
 
     def before(self, own: Tensor, hashtags: Tensor) -> Tensor:
         """What is written on posts `own` (B,) before `hashtags` (B,): (B, L), -1 in front."""
-        carried = Ragged(self.habits.own_tags, self.habits.own_offsets).select(own).padded()
+        uses = self.habits.uses
+        carried = Ragged(uses.own_tags, uses.own_offsets).select(own).padded()
         place = torch.arange(carried.shape[1], device=carried.device, dtype=torch.float32)
         place = place.expand(carried.shape)
         if self.config.order == "random":

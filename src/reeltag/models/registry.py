@@ -19,6 +19,8 @@ from reeltag.models.contract import Model, ModelConfig, Sizes
 from reeltag.models.csmn import Csmn
 from reeltag.models.gcn_phr import GcnPhr
 from reeltag.models.popularity import Popularity
+from reeltag.models.profile_models import Bilinear, ThreeWay, UserAdditive
+from reeltag.models.uhman import Uhman
 from reeltag.models.user_history import UserHistory
 from reeltag.models.ushm import Ushm
 from reeltag.models.utm import Utm
@@ -43,6 +45,14 @@ REGISTRY: dict[str, Entry] = {
     "gcn-phr-iii": Entry(
         GcnPhr, "Wei et al., Variant III: hashtags do not guide", {"hashtag_guided": False}
     ),
+    "uhman": Entry(Uhman, "Liu et al., 2020"),
+    "uhman-a": Entry(
+        Uhman, "Liu et al., ablation a: mean over regions", {"region_attention": False}
+    ),
+    "uhman-b": Entry(Uhman, "Liu et al., ablation b: mean over frames", {"frame_attention": False}),
+    "bilinear": Entry(Bilinear, "Lee et al., KDD 2018, as in Liu et al.: BL"),
+    "user-additive": Entry(UserAdditive, "Denton et al., KDD 2015, as in Liu et al.: UA"),
+    "three-way": Entry(ThreeWay, "Denton et al., KDD 2015, as in Liu et al.: 3WM"),
     "utm": Entry(Utm, "Denton et al., KDD 2015"),
     "ushm": Entry(Ushm, "Veit et al., CVPR 2018"),
     "contagnet": Entry(ConTagNet, "Rawat and Kankanhalli, ACM MM 2016"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from reeltag.data.batches import PostBatch, single_post
 from reeltag.errors import ConfigError
@@ -88,9 +90,10 @@ class Recommender:
         user: str | None = None,
         k: int = 10,
         explain: bool = True,
+        profile: Mapping[str, Any] | None = None,
     ) -> list[Recommendation]:
         """The k best hashtags for a post; see `answer` for warnings and timings."""
-        return self.answer(clip, caption, user, k, explain).hashtags
+        return self.answer(clip, caption, user, k, explain, profile).hashtags
 
     def answer(
         self,
@@ -99,6 +102,7 @@ class Recommender:
         user: str | None = None,
         k: int = 10,
         explain: bool = True,
+        profile: Mapping[str, Any] | None = None,
     ) -> Answer:
         """Recommend hashtags for one post.
 
@@ -108,6 +112,8 @@ class Recommender:
             user: who posts; an unknown one is treated as somebody new.
             k: how many hashtags, at most the size of the vocabulary.
             explain: add reasons.
+            profile: what is known about the user (`{"gender": "f", "age": 23}`); takes the
+                place of what the run knows. Only models that read it look at it.
 
         Whatever is missing or cannot be read is scored as missing and said in `warnings`.
         """
@@ -124,7 +130,10 @@ class Recommender:
         if manifests and not any(v is not None for v in extracted.values.values()):
             warnings.append("no feature of this post could be read: scored by its user alone")
         words = self.run.words.ids_of(pl.Series(sorted(set(words_in(text))), dtype=pl.Utf8))
-        posts = single_post(user_id, extracted.values, self.run.manifests, int(time.time()), words)
+        fields = self._fields(user_id, profile)
+        posts = single_post(
+            user_id, extracted.values, self.run.manifests, int(time.time()), words, fields
+        )
         begin = time.perf_counter()
         ids, scores = self._rank(posts, k)
         scored = time.perf_counter()
@@ -150,6 +159,12 @@ class Recommender:
             },
             frames=extracted.frames,
         )
+
+    def _fields(self, user: int, profile: Mapping[str, Any] | None) -> Tensor:
+        if profile is not None:
+            return self.run.fields.of(profile)
+        nothing = torch.zeros(len(self.run.fields.fields), dtype=torch.int64)
+        return self.run.profiles[user] if user >= 0 else nothing
 
     @torch.no_grad()
     def _rank(self, posts: PostBatch, k: int) -> tuple[list[int], list[float]]:

@@ -19,13 +19,16 @@ class TrainingConfig(BaseModel):
     patience: int = Field(5, ge=1)
     """Stop after so many epochs without a better validation score."""
     batch_size: int = Field(1024, ge=1)
-    """Triples (post, hashtag on it, hashtag not on it) a step."""
+    """Triples (post, hashtag on it, hashtag not on it) a step; posts, for a model by posts."""
     negatives: int = Field(1, ge=1)
     """Hashtags not on the post drawn for each that is."""
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     """adam: weight decay as an L2 term in the gradient, as the papers' code has it."""
     learning_rate: float = Field(1e-3, gt=0)
     """Step size."""
+    plateau: int | None = Field(None, ge=1)
+    """Divide the step size by 10 after every so many epochs without a better validation score;
+    None never does."""
     weight_decay: float = Field(0.0, ge=0)
     """L2 weight (adam, sgd) or decoupled decay (adamw)."""
     momentum: float = Field(0.9, ge=0, lt=1)

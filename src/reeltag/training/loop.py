@@ -6,7 +6,7 @@ step), so a run that was killed and resumed ends with the same weights as one th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from reeltag.data.corpus import NO_FEATURES, TrainingSet, batch_of
 from reeltag.data.negatives import NegativeSampler
+from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingExtraError, ReelTagError
 from reeltag.models.contract import Trained, TrainingBatch
 from reeltag.progress import say, track
@@ -35,24 +36,35 @@ Validate = Callable[[Trained], dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Example:
-    """The triples of a training set: position of the post (m,), the hashtag on it (m,)."""
+class Examples:
+    """What an epoch goes through: the posts to walk, and the hashtags to learn on each.
+
+    posts (n,) positions of training posts; hashtags: row n holds those of posts[n].
+    """
 
     posts: Tensor
-    hashtags: Tensor
+    hashtags: Ragged
 
 
-def examples_of(model: Trained, training: TrainingSet) -> Example:
-    """Every use of a hashtag; models with user vectors learn from posts with a user."""
-    posts, hashtags = training.triples
+def examples_of(model: Trained, training: TrainingSet) -> Examples:
+    """Every use of a hashtag, one a row or, for a model by posts, a post a row.
+
+    Models with user vectors learn from posts with a user.
+    """
+    own = training.posts.hashtags
+    taught = own.lengths > 0
     if model.needs_users:
-        known = training.posts.users[posts] >= 0
-        posts, hashtags = posts[known], hashtags[known]
-    return Example(posts, hashtags)
+        taught &= training.posts.users >= 0
+    if model.by_post:
+        posts = taught.nonzero().squeeze(1)
+        return Examples(posts, own.select(posts))
+    posts, hashtags = training.triples
+    posts, hashtags = posts[taught[posts]], hashtags[taught[posts]]
+    return Examples(posts, Ragged(hashtags, torch.arange(len(posts) + 1)))
 
 
 def batches_of(
-    examples: Example,
+    examples: Examples,
     training: TrainingSet,
     config: TrainingConfig,
     epoch: int,
@@ -69,23 +81,28 @@ def batches_of(
     posts, reader = training.posts.to(host), training.reader if features else NO_FEATURES
     sampler = NegativeSampler(posts.hashtags, len(training.hashtags))
     order = torch.randperm(len(examples.posts), generator=generator_of(config.seed, epoch, "order"))
-    of_posts, of_tags = examples.posts[order].to(host), examples.hashtags[order].to(host)
-    pairs = zip(
-        torch.split(of_posts, config.batch_size),
-        torch.split(of_tags, config.batch_size),
-        strict=True,
-    )
-    for step, (index, tags) in enumerate(pairs):
-        drawn = sampler.draw(
-            index,
-            config.negatives,
-            generator_of(config.seed, epoch, step, "negatives", device=host),
-        )
-        batch = batch_of(reader, posts, index, own=index)
-        if host.type != torch.device(device).type:
-            yield TrainingBatch(batch.to(device), tags.to(device), drawn.to(device))
-        else:
-            yield TrainingBatch(batch, tags, drawn)
+    each = examples.hashtags.lengths[order]
+    single = bool((each == 1).all())
+    of_posts, of_tags = examples.posts[order].to(host), examples.hashtags.select(order).to(host)
+    # Where each step's examples begin, known on the host before the first step.
+    ends = torch.cat([each.new_zeros(1), each.cumsum(0)])[:: config.batch_size].tolist()
+    ends = [*ends, len(of_tags.values)] if ends[-1] < len(of_tags.values) else ends
+    each = each.to(host)
+    for step, index in enumerate(torch.split(of_posts, config.batch_size)):
+        tags, owner = of_tags.values[ends[step] : ends[step + 1]], None
+        drawn_for = index
+        if not single:
+            at = step * config.batch_size
+            owner = torch.repeat_interleave(
+                torch.arange(len(index), device=host),
+                each[at : at + len(index)],
+                output_size=len(tags),
+            )
+            drawn_for = index[owner]
+        random = generator_of(config.seed, epoch, step, "negatives", device=host)
+        drawn = sampler.draw(drawn_for, config.negatives, random)
+        batch = TrainingBatch(batch_of(reader, posts, index, own=index), tags, drawn, owner)
+        yield batch if host.type == torch.device(device).type else batch.to(device)
 
 
 def train(
@@ -127,6 +144,7 @@ def train(
             batches = batches_of(
                 examples, training, config, epoch, not model.keeps_features, model.device
             )
+            _set_rate(optimiser, rate_of(config, progress.history))
             loss = _epoch(model, batches, steps, optimiser, bar)
             model.refresh()
             scores = validate(model)
@@ -158,6 +176,26 @@ def optimiser_of(model: Trained, config: TrainingConfig) -> torch.optim.Optimize
     if config.optimiser == "adamw":
         return torch.optim.AdamW(parameters, rate, weight_decay=decay, fused=True)
     return torch.optim.Adam(parameters, rate, weight_decay=decay, fused=True)
+
+
+def rate_of(config: TrainingConfig, history: Sequence[Mapping[str, float]]) -> float:
+    """The step size of the epoch after `history`: a tenth after each plateau.
+
+    A function of the history alone, so a resumed run goes on with the right one.
+    """
+    rate, best, waited = config.learning_rate, -1.0, 0
+    for row in history:
+        waited += 1
+        if row[config.select] > best:
+            best, waited = row[config.select], 0
+        elif config.plateau is not None and waited >= config.plateau:
+            rate, waited = rate / 10, 0
+    return rate
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
 
 
 def _epoch(

@@ -3,6 +3,7 @@
 run.toml              what was trained on what, settings, features, versions, results
 model.safetensors     the model's tensors
 hashtags.parquet      vocabulary (name, training uses); users and words likewise
+profiles.safetensors  codes of the known users' fields, whose meaning `run.toml` lists
 evidence/             what reasons are read from (`reeltag.training.evidence`)
 history.json          loss and validation metrics of each epoch
 README.md             the model card
@@ -19,10 +20,12 @@ import polars as pl
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 import reeltag
 from reeltag.data.corpus import Corpus
 from reeltag.data.feature import Manifest
+from reeltag.data.profiles import Fields
 from reeltag.data.vocabulary import Vocabulary
 from reeltag.errors import RunError
 from reeltag.models.contract import Model, Sizes
@@ -45,6 +48,9 @@ class Run:
     hashtags: Vocabulary
     users: Vocabulary
     words: Vocabulary
+    fields: Fields
+    profiles: Tensor
+    """Codes of the known users' fields (users, F)."""
 
     @property
     def manifests(self) -> dict[str, Manifest]:
@@ -67,6 +73,8 @@ def save_run(
     corpus.hashtags.save(path / "hashtags.parquet")
     corpus.users.save(path / "users.parquet")
     corpus.words.save(path / "words.parquet")
+    profiles = corpus.fields.codes(corpus.dataset.users, pl.Series(corpus.users.names))
+    write_bytes(path / "profiles.safetensors", save({"codes": profiles.contiguous()}))
     return {
         "format": FORMAT,
         "model": name,
@@ -86,6 +94,7 @@ def save_run(
             "training_posts": len(corpus.training.posts),
             "parameters": sum(p.numel() for p in model.parameters()),
         },
+        "fields": corpus.fields.as_list(),
         "features": [asdict(m) for m in model.sizes.manifests.values()],
         "results": results,
         "versions": {
@@ -96,7 +105,11 @@ def save_run(
         },
         "sha256": {
             file: sha256_of(path / file)
-            for file in ("model.safetensors", *(f"{name}.parquet" for name in VOCABULARIES))
+            for file in (
+                "model.safetensors",
+                "profiles.safetensors",
+                *(f"{name}.parquet" for name in VOCABULARIES),
+            )
         },
     }
 
@@ -121,14 +134,18 @@ def load_run(path: Path | str, device: str = "auto") -> Run:
             for stored in description["features"]
         }
         counts = description["sizes"]
-        sizes = Sizes(counts["users"], counts["hashtags"], manifests, counts["words"])
+        fields = Fields.from_list(description["fields"])
+        sizes = Sizes(
+            counts["users"], counts["hashtags"], manifests, counts["words"], fields.widths
+        )
         model = build(description["model"], description["settings"], sizes)
         model.load_tensors(load_file(path / "model.safetensors"))
+        profiles = load_file(path / "profiles.safetensors")["codes"]
     except (SafetensorError, KeyError, TypeError) as fault:
         raise RunError(f"{path} is damaged: {fault}. Train again.") from fault
     model = model.to(device_of(device)).eval()
-    names = (Vocabulary.load(path / f"{name}.parquet") for name in VOCABULARIES)
-    return Run(path, description, model, *names)
+    hashtags, users, words = (Vocabulary.load(path / f"{name}.parquet") for name in VOCABULARIES)
+    return Run(path, description, model, hashtags, users, words, fields, profiles)
 
 
 def read_description(path: Path) -> dict[str, Any]:

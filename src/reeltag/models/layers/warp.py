@@ -31,3 +31,11 @@ def warp_loss(positive: Tensor, negatives: Tensor, hashtags: int, margin: float 
     weight = rank_weights(hashtags, positive.device)[rank].to(positive.dtype)
     worst = negatives.gather(1, first.unsqueeze(1)).squeeze(1)
     return (weight * (margin - positive + worst) * violates.any(1)).mean()
+
+
+def margin_loss(positive: Tensor, negatives: Tensor, margin: float) -> Tensor:
+    """Σ over the negatives that violate the margin of m - s+ + s- (UHMAN's listing, §2.4).
+
+    Shapes: positive (B,), negatives (B, n); returns the mean over B, a scalar.
+    """
+    return torch.relu(margin - positive.unsqueeze(1) + negatives).sum(1).mean()

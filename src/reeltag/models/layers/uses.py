@@ -1,0 +1,60 @@
+"""Users in, how often each used each hashtag in training out, a post's own uses taken off."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from reeltag.data.corpus import TrainingSet
+from reeltag.data.ragged import Ragged
+
+
+class UserUses(nn.Module):
+    """Uses of each hashtag by each user in the training posts.
+
+    A training post's own uses are taken off when that post is asked about, so that a post
+    never finds itself in its user's history. Shapes: users (B,), own (B,) in; (B, hashtags)
+    out, zeros for a user never seen.
+    """
+
+    def __init__(self, users: int, hashtags: int) -> None:
+        super().__init__()
+        self.users, self.hashtags = users, hashtags
+        whole = torch.int64
+        self.tags: Tensor
+        self.offsets: Tensor
+        self.uses: Tensor
+        self.own_offsets: Tensor
+        self.own_tags: Tensor
+        self.register_buffer("tags", torch.zeros(0, dtype=whole))
+        self.register_buffer("offsets", torch.zeros(users + 1, dtype=whole))
+        self.register_buffer("uses", torch.zeros(0))
+        self.register_buffer("own_offsets", torch.zeros(1, dtype=whole))
+        self.register_buffer("own_tags", torch.zeros(0, dtype=whole))
+
+    def fit(self, training: TrainingSet) -> None:
+        """Count the uses of each user."""
+        H = self.hashtags
+        posts, hashtags = training.triples
+        users = training.posts.users[posts]
+        known = users >= 0
+        keys, counts = torch.unique(users[known] * H + hashtags[known], return_counts=True)
+        history = Ragged.from_pairs(keys // H, keys % H, self.users)
+        self.tags, self.offsets, self.uses = history.values, history.offsets, counts.float()
+        own = training.posts.hashtags
+        self.own_offsets, self.own_tags = own.offsets, own.values
+
+    def users_of(self) -> Tensor:
+        """How many users used each hashtag (hashtags,)."""
+        return torch.bincount(self.tags, minlength=self.hashtags)
+
+    def forward(self, users: Tensor, own: Tensor) -> Tensor:
+        counts = torch.zeros(len(users), self.hashtags, device=users.device)
+        rows = (users >= 0).nonzero().squeeze(1)
+        where, owner = Ragged(self.tags, self.offsets).positions(users[rows])
+        counts[rows[owner], self.tags[where]] = self.uses[where]
+        rows = ((own >= 0) & (users >= 0)).nonzero().squeeze(1)
+        if len(self.own_offsets) > 1:
+            where, owner = Ragged(self.own_tags, self.own_offsets).positions(own[rows])
+            counts[rows[owner], self.own_tags[where]] -= 1
+        return counts
