@@ -419,3 +419,16 @@ def test_no_step_waits_for_the_device(corpus: Corpus, settings: dict[str, Any]) 
     model.loss(moved).backward()
     model.after_backward(last=True)
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_late_matrices_step_further(corpus: Corpus) -> None:
+    uses = len(corpus.training.triples[0])
+    factors = built(corpus, {"projections": 2}).step_factors(uses // 10)
+    assert set(factors) == {
+        f"{side}_side.0.{layer}.weight"
+        for side in ("user", "hashtag")
+        for layer in ("message", "similarity_post")
+    }
+    assert all(4.9 < factor < 5.2 for factor in factors.values())
+    assert set(built(corpus, {"projections": 2}).step_factors(1).values()) == {10.0}
+    assert not built(corpus, {}).step_factors(4)

@@ -131,10 +131,10 @@ def _html_cell(cell: Cell) -> str:
     if not cell.number:
         return f'<td class="words">{escape(cell.text)}</td>'
     text = f'<span class="best">{escape(cell.text)}</span>' if cell.best else escape(cell.text)
-    if cell.deviation:
-        text += f' <span class="deviation">{escape(cell.deviation)}</span>'
     if cell.mark:
         text += f' <span class="mark">{escape(cell.mark)}</span>'
+    if cell.deviation:
+        text += f' <span class="deviation">{escape(cell.deviation)}</span>'
     return f"<td>{text}</td>"
 
 

@@ -224,6 +224,10 @@ class Trained(Model):
     def loss(self, batch: TrainingBatch) -> Tensor:
         """Mean loss of a batch, a scalar with a gradient."""
 
+    def step_factors(self, batch_size: int) -> Mapping[str, float]:
+        """Parameters, by name, whose step size is multiplied by a number; the others' is not."""
+        return {}
+
     def after_backward(self, last: bool) -> None:
         """Called between the backward pass and the optimiser; `last` of the epoch's steps."""
 

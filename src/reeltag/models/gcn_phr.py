@@ -20,6 +20,8 @@ from reeltag.models.layers.post_messages import NodeConvolution
 from reeltag.models.layers.projection import FeatureProjection
 from reeltag.models.layers.segments import Aggregation
 
+_MOST_AT_ONCE = 10.0
+"""Largest factor on the step size of matrices that are changed once in many steps."""
 _BLOCK_BYTES = 64 << 20
 """What the elementwise part of a block of scores may take where it is not fused."""
 
@@ -224,6 +226,22 @@ class GcnPhr(Trained):
     def _matrix(self, number: int) -> Tensor:
         sides = (self.user_side[number], self.hashtag_side[number])
         return torch.cat([cast(NodeConvolution, side).matrix() for side in sides])
+
+    def step_factors(self, batch_size: int) -> dict[str, float]:
+        """k, at most 10, for matrices changed once in k steps by the mean of k gradients.
+
+        Without it they stay behind the rest of the model: on the news set (k = 3.4) recall@10
+        fell by .01 to .02.
+        """
+        if self.config.projections is None or self._graph is None:
+            return {}
+        steps = len(self._graph.users.posts.values) / (self.config.projections * batch_size)
+        late = ("message.weight", "similarity_post.weight")
+        return {
+            name: min(max(1.0, steps), _MOST_AT_ONCE)
+            for name, _ in self.named_parameters()
+            if name.endswith(late)
+        }
 
     def after_backward(self, last: bool) -> None:
         if not self._delayed:

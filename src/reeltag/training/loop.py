@@ -169,7 +169,16 @@ def train(
 
 def optimiser_of(model: Trained, config: TrainingConfig) -> torch.optim.Optimizer:
     """The optimiser over the model's parameters."""
-    parameters, rate, decay = model.parameters(), config.learning_rate, config.weight_decay
+    rate, decay = config.learning_rate, config.weight_decay
+    factors = model.step_factors(config.batch_size)
+    named = list(model.named_parameters())
+    parameters = [
+        {
+            "params": [p for name, p in named if factors.get(name, 1.0) == factor],
+            "lr": rate * factor,
+        }
+        for factor in sorted({factors.get(name, 1.0) for name, _ in named})
+    ]
     # fused: one pass over the parameters instead of ten.
     if config.optimiser == "sgd":
         return torch.optim.SGD(parameters, rate, config.momentum, weight_decay=decay)
