@@ -16,7 +16,7 @@ from reeltag.models.registry import build
 from reeltag.training import loop
 from reeltag.training.checkpoints import Progress, load_checkpoint
 from reeltag.training.config import TrainingConfig
-from reeltag.training.loop import batches_of, examples_of, optimiser_of, train
+from reeltag.training.loop import batches_of, examples_of, optimiser_of, rate_of, train
 from reeltag.training.settings import divide_settings, read_settings
 
 
@@ -186,3 +186,37 @@ def test_a_batch_without_features_never_waits_for_the_device(corpus: Corpus) -> 
     batch = batch_of(NO_FEATURES, posts.to("meta"), index, own=index)
     assert batch.users.shape == (8,)
     assert sampler.draw(index, 3, torch.Generator()).shape == (8, 3)
+
+
+def test_the_step_size_falls_on_a_plateau(corpus: Corpus, tmp_path: Path) -> None:
+    config = TrainingConfig(learning_rate=1.0, plateau=2)
+    rows = [{"recall@10": value} for value in (0.1, 0.2, 0.2, 0.1, 0.3, 0.1, 0.1, 0.1, 0.1)]
+    rates = [rate_of(config, rows[:n]) for n in range(len(rows) + 1)]
+    assert rates == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.001])
+    assert rate_of(TrainingConfig(learning_rate=1.0), rows) == 1.0
+    falling = {1: 0.5, 2: 0.4, 3: 0.3, 4: 0.2}
+    options = {"optimiser": "sgd", "plateau": 1}
+    whole, _ = run(corpus, tmp_path / "whole", falling, **options)
+    with pytest.raises(KeyboardInterrupt):
+        run(corpus, tmp_path / "killed", falling, stop_after=2, **options)
+    again, _ = run(corpus, tmp_path / "killed", falling, resume=True, **options)
+    for name, value in whole.tensors().items():
+        assert torch.equal(value, again.tensors()[name]), name
+
+
+@pytest.mark.parametrize("size", [7, 50, 1000])
+def test_batches_by_post_hold_every_use_once(corpus: Corpus, size: int) -> None:
+    training, config = corpus.training, TrainingConfig(batch_size=size, negatives=2)
+    model = build("three-way", {}, Sizes.of(training))
+    assert isinstance(model, Trained)
+    examples, found, posts = examples_of(model, training), [], []
+    for batch in batches_of(examples, training, config, 1):
+        assert len(batch.posts) <= size
+        own = batch.posts.own[batch.owner]
+        found += list(zip(own.tolist(), batch.positives.tolist(), strict=True))
+        posts += batch.posts.own.tolist()
+        for post, drawn in zip(own.tolist(), batch.negatives.tolist(), strict=True):
+            start, end = training.posts.hashtags.offsets[post : post + 2].tolist()
+            assert not set(drawn) & set(training.posts.hashtags.values[start:end].tolist())
+    assert sorted(found) == sorted(zip(*(t.tolist() for t in training.triples), strict=True))
+    assert len(set(posts)) == len(posts)

@@ -108,9 +108,16 @@ def _steps_of(feature: Feature, offsets: NDArray[np.int64], where: NDArray[np.in
     lengths = (offsets[where + 1] - offsets[where]) * feature.present[where]
     longest = max(1, int(lengths.max(initial=0)))
     mask = np.arange(longest) < lengths[:, None]
-    values = np.zeros((len(where), longest, *feature.manifest.shape), feature.values.dtype)
-    index = (offsets[where][:, None] + np.arange(longest))[mask]
-    values[mask] = feature.values[index]
+    shape = (len(where), longest, *feature.manifest.shape)
+    if not len(feature.values):
+        return Steps(
+            torch.from_numpy(np.zeros(shape, feature.values.dtype)), torch.from_numpy(mask)
+        )
+    # One copy, straight to the padded places; what is not there is overwritten with zeros.
+    index = np.where(mask, offsets[where][:, None] + np.arange(longest), 0)
+    values = np.empty(shape, feature.values.dtype)
+    np.take(feature.values, index, axis=0, out=values, mode="clip")
+    values[~mask] = 0
     return Steps(torch.from_numpy(values), torch.from_numpy(mask))
 
 

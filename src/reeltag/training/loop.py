@@ -176,6 +176,7 @@ def optimiser_of(model: Trained, config: TrainingConfig) -> torch.optim.Optimize
         {
             "params": [p for name, p in named if factors.get(name, 1.0) == factor],
             "lr": rate * factor,
+            "factor": factor,
         }
         for factor in sorted({factors.get(name, 1.0) for name, _ in named})
     ]
@@ -204,7 +205,7 @@ def rate_of(config: TrainingConfig, history: Sequence[Mapping[str, float]]) -> f
 
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["factor"]
 
 
 def _epoch(
