@@ -77,8 +77,13 @@ def test_info_counts(road: Path) -> None:
         "visual-columns", "acoustic-columns", "textual-tokens", "textual-sif",
     }  # fmt: skip
     assert found["splits"][0]["counts"] == {"train": 80, "validation": 10, "test": 10}
+    gender, age = found["fields"]
+    assert (gender["kind"], gender["values"]) == ("categorical", {"f": 3, "m": 2})
+    assert (age["kind"], age["range"], age["unknown_users"]) == ("numeric", [20, 40], 0.4)
     table, _ = reeltag("info", "core", cwd=road)
     assert "everyday" in table
+    assert "f (3), m (2)" in table
+    assert "20 to 40" in table
 
 
 @pytest.mark.parametrize("protocol", ["full", "sampled", "leave-one-out"])
