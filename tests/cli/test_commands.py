@@ -113,6 +113,12 @@ def test_recommend_prints_one_json_object(road: Path) -> None:
     assert "not known" in table
 
 
+def test_filter_balances_the_top(road: Path) -> None:
+    reeltag("filter", "all", "even", "--balance-top", 1, "--seed", 3, cwd=road)
+    out, _ = reeltag("info", "even", "--json", cwd=road)
+    assert json.loads(out)["top_hashtags"]["everyday"] == 50
+
+
 def test_recommend_to_somebody_described(road: Path) -> None:
     out, _ = reeltag(
         "recommend", "runs/ua", "--profile", "gender=f", "--profile", "age=33", "--json", cwd=road
@@ -158,6 +164,7 @@ def test_help_teaches() -> None:
         (["split", "core", "--by", "column"], "--map split=COLUMN"),
         (["filter", "core", "all"], "exists already"),
         (["filter", "core", "new", "--min-user-posts", "-1"], "min_user_posts=-1"),
+        (["filter", "core", "new", "--balance-top", "99"], "balance_top=99, but"),
         (["extract", "core"], "Nothing to extract"),
         (["extract", "core", "--visual", "eyes"], "eyes"),
         (["import", "posts.jsonl", "new", "--map", "post"], "expected NAME=COLUMN"),
