@@ -6,7 +6,8 @@ both; then a value in the table counts. Whatever the format, a field is
     numeric      Int64 or Float64: numbers, and text all of whose values are finite numbers
     categorical  Utf8: all else; true and false become text
 
-Text is trimmed; empty text, NaN and infinity are unknown. Lists and objects are refused.
+Text is trimmed. Empty text is unknown, and so are NaN and infinity among numbers. Lists and
+objects are refused.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def _of_posts(
             .agg(pl.len().alias("rows"), pl.col("at").min())
             .sort(["rows", "at"], descending=[True, False])
             .group_by("user", maintain_order=True)
-            .agg(pl.col("value").first().alias(name), pl.len().alias("different"))
+            .agg(pl.col("value").first(), pl.len().alias("different"))
             .collect()
         )
         torn = int((counted["different"] > 1).sum())
@@ -114,7 +115,8 @@ def _of_posts(
                 f"{torn:,} of {counted.height:,} users have more than one {name}; the most common "
                 "of each was taken"
             )
-        known = known.join(counted.drop("different"), on="user", how="left", maintain_order="left")
+        told = counted.select("user", pl.col("value").alias(name))
+        known = known.join(told, on="user", how="left", maintain_order="left")
     return known, remarks
 
 
@@ -213,8 +215,10 @@ def _refuse_json(source: Path, text: pl.Series, rows: pl.Series) -> None:
     for value in text.filter(like).unique(maintain_order=True).head(_TRIED):
         try:
             json.loads(value)
-        except (ValueError, RecursionError):
+        except ValueError:
             continue
+        except RecursionError:
+            pass  # nothing but JSON nests so deeply
         at = int((text == value).arg_max() or 0)
         raise _no_value(source, rows[at], text.name, value)
 
