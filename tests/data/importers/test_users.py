@@ -254,6 +254,15 @@ def test_the_most_common_value_wins_and_the_first_of_equals(
     assert dict(known.iter_rows()) == expected
 
 
+def test_a_column_without_values_has_no_say_in_the_kind(tmp_path: Path) -> None:
+    rows = [{"user": "a", "tags": "x", "age": None, "size": "3"}]
+    source = write(tmp_path / "posts.csv", rows)
+    table = write(tmp_path / "users.csv", [{"user": "a", "age": 3, "size": None}])
+    asked = {"age": "age", "size": "size"}
+    users = import_posts(source, tmp_path / "out", user_fields=asked, users=table).dataset.users
+    assert fields(users) == {"a": {"age": 3, "size": 3}}
+
+
 @pytest.mark.parametrize("name", ["different", "value", "rows", "at", "caption", "post"])
 def test_a_field_may_have_any_other_name(tmp_path: Path, name: str) -> None:
     source = write(tmp_path / "posts.jsonl", POSTS)

@@ -123,8 +123,6 @@ def _of_posts(
 def _of_table(path: Path, wanted: Wanted, have: pl.Series) -> tuple[pl.DataFrame, list[str]]:
     """The rows of the table at `path` that are about users who posted, and remarks."""
     mapped = {"user": wanted.mapping["user"]} if "user" in wanted.mapping else {}
-    if path.is_dir():
-        raise InputError(f"{path} is a folder. Expected a table of users: jsonl, csv or parquet.")
     loaded = importer_for(path).load(path, _Table(mapped))
     for fault in loaded.faults:
         raise RowError(path, fault.row, fault.column, f"{fault.detail or fault.reason}. Mend it.")
@@ -159,16 +157,20 @@ def _of_table(path: Path, wanted: Wanted, have: pl.Series) -> tuple[pl.DataFrame
 def _merge(known: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     """Both as one; where both know something, `told` counts. Text and numbers make text."""
     both = [name for name in told.columns if name in known.columns and name != "user"]
-    kinds = {}
-    for name in both:
-        pair = (known[name].dtype, told[name].dtype)
-        numeric = all(kind.is_numeric() for kind in pair)
-        kinds[name] = pl.Utf8() if not numeric else max(pair, key=lambda kind: kind.is_float())
+    kinds = {name: _common(known[name], told[name]) for name in both}
     known, told = (_cast(table, kinds) for table in (known, told))
     joined = known.join(told, on="user", how="left", suffix="\x00", maintain_order="left")
     return joined.with_columns(pl.coalesce(f"{name}\x00", name).alias(name) for name in both).drop(
         f"{name}\x00" for name in both
     )
+
+
+def _common(first: pl.Series, second: pl.Series) -> pl.DataType:
+    """The kind that holds the values of both; a column without any has no say."""
+    kinds = [values.dtype for values in (first, second) if values.null_count() < len(values)]
+    if not kinds or not all(kind.is_numeric() for kind in kinds):
+        return pl.Utf8()
+    return max(kinds, key=lambda kind: kind.is_float())
 
 
 def _cast(table: pl.DataFrame, kinds: dict[str, pl.DataType]) -> pl.DataFrame:
