@@ -23,6 +23,7 @@ import polars as pl
 import torch
 
 from reeltag.data.batches import PostBatch
+from reeltag.data.pooled import pooled
 from reeltag.data.vocabulary import Vocabulary
 from reeltag.training.evidence import Evidence
 from reeltag.words import words as words_in
@@ -93,7 +94,7 @@ class Reasons:
         if nearest is None or not any(bool(p.any()) for p in posts.present.values()):
             return self.evidence.posts.clear().with_columns(cosine=pl.lit(0.0))
         with torch.no_grad():
-            cosines, positions = nearest.neighbours(posts)
+            cosines, positions = nearest.neighbours(pooled(posts))
         rows = self.evidence.posts[positions[0].cpu().numpy()]
         near = rows.with_columns(cosine=pl.Series(cosines[0].cpu().numpy().astype(np.float64)))
         return near.filter(pl.col("cosine") > 0)
