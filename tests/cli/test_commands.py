@@ -21,6 +21,7 @@ ROWS = [
         "tags": [f"t{n % 2}", f"by{n % 5}", "everyday"],
         "set-up": n % 2,
         "loud": n % 3,
+        "sex": "fm"[n % 5 % 2],
     }
     for n in range(100)
 ]
@@ -45,10 +46,12 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which every stop of the road was made by commands."""
     folder = tmp_path_factory.mktemp("road")
     (folder / "posts.jsonl").write_text("\n".join(json.dumps(row) for row in ROWS))
+    (folder / "users.csv").write_text("who,age\nu0,20\nu1,30\nu2,40\nu3,\nu9,99\n")
     reeltag(
         "import", "posts.jsonl", "all", "--map", "post=id", "--map", "user=who", "--map",
         "time=when", "--map", "caption=text", "--map", "hashtags=tags",
-        "--feature", "visual=set-up", "--feature", "acoustic=loud", cwd=folder,
+        "--feature", "visual=set-up", "--feature", "acoustic=loud",
+        "--user-field", "gender=sex", "--users", "users.csv", cwd=folder,
     )  # fmt: skip
     reeltag("split", "all", "--name", "main", cwd=folder)
     reeltag("filter", "all", "core", "--min-hashtag-uses", 2, "--min-user-posts", 2, cwd=folder)
@@ -57,6 +60,10 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
     reeltag(
         "train", "core", "--model", "gcn-phr", "--out", "runs/gcn", "--set", "epochs=2",
         "--set", "dim=4", cwd=folder,
+    )  # fmt: skip
+    reeltag(
+        "train", "core", "--model", "user-additive", "--out", "runs/ua", "--set", "epochs=1",
+        "--set", "features=visual", cwd=folder,
     )  # fmt: skip
     return folder
 
@@ -101,6 +108,15 @@ def test_recommend_prints_one_json_object(road: Path) -> None:
     assert "not known" in table
 
 
+def test_recommend_to_somebody_described(road: Path) -> None:
+    out, _ = reeltag(
+        "recommend", "runs/ua", "--profile", "gender=f", "--profile", "age=33", "--json", cwd=road
+    )
+    assert not any("never seen" in warning for warning in json.loads(out)["warnings"])
+    table, _ = reeltag("recommend", "runs/ua", "--profile", "gender=x", cwd=road)
+    assert "gender 'x' was never seen in training" in table
+
+
 @pytest.mark.parametrize("command", ["models", "extractors", "doctor"])
 def test_lists_are_json_objects(command: str) -> None:
     out, _ = reeltag(command, "--json")
@@ -128,6 +144,10 @@ def test_help_teaches() -> None:
         (["evaluate", "runs/gcn", "core", "--protocol", "half"], "full, sampled"),
         (["evaluate", "runs/gcn", "all"], "no feature 'textual-sif'"),
         (["recommend", "runs/gcn", "-k", "0"], "k=0"),
+        (["recommend", "runs/ua", "--profile", "age"], "expected NAME=VALUE"),
+        (["recommend", "runs/ua", "--profile", "age=1", "--profile", "age=2"], "age=… twice"),
+        (["recommend", "runs/ua", "--profile", "age=old"], "age='old' about a user"),
+        (["recommend", "runs/ua", "--profile", "sex=f"], "expected one of: gender, age"),
         (["split", "core", "--by", "moon"], "--by 'moon'"),
         (["split", "core", "--ratio", "1:2"], "8:1:1"),
         (["split", "core", "--by", "column"], "--map split=COLUMN"),
@@ -138,6 +158,9 @@ def test_help_teaches() -> None:
         (["import", "posts.jsonl", "new", "--map", "post"], "expected NAME=COLUMN"),
         (["import", "posts.jsonl", "new", "--map", "user=whom"], "whom"),
         (["import", "missing.csv", "new"], "missing.csv"),
+        (["import", "posts.jsonl", "new", "--user-field", "age"], "expected NAME=COLUMN"),
+        (["import", "posts.jsonl", "new", "--user-field", "age=years"], "no column 'years'"),
+        (["import", "posts.jsonl", "new", "--users", "none.csv"], "none.csv does not exist"),
         (["train", "core"], "--model"),
         (["fly"], "fly"),
     ],

@@ -133,3 +133,25 @@ def test_mismatched_arrays_are_refused() -> None:
     manifest = Manifest("visual-a", "visual", "a", "vector", (2,), "float32", "clip")
     with pytest.raises(DatasetError, match="expected \\(3, 2\\)"):
         Feature(manifest, np.zeros((3, 5)), np.ones(3, dtype=bool))
+
+
+def test_fields_of_users_follow(tmp_path: Path) -> None:
+    known = pl.DataFrame({"user": ["b", "a"], "age": [1, 2], "posts": [9, 9]})
+    made = Dataset.create(tmp_path / "d", posts(), source={}, users=known)
+    assert made.users.columns == ["user", "posts", "first", "last", "age"]
+    assert made.users["age"].to_list() == [2]
+    assert made.users["posts"].to_list() == [2]
+
+
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [
+        (pl.DataFrame({"age": [1]}), "needs a column 'user'"),
+        (pl.DataFrame({"user": ["a", "b", "a"], "age": [1, 2, 3]}), "has 'a' twice"),
+        (pl.DataFrame({"user": ["a"], "age": [[1]]}), "'age' of the users is List"),
+    ],
+)
+def test_bad_fields_leave_nothing(tmp_path: Path, known: pl.DataFrame, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        Dataset.create(tmp_path / "d", posts(), source={}, users=known)
+    assert not list(tmp_path.iterdir())

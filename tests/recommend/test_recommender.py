@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ import polars as pl
 import pytest
 
 from reeltag import Recommender
+from reeltag.data.corpus import open_corpus
 from reeltag.data.dataset import Dataset
-from reeltag.data.splits import open_split
-from reeltag.errors import ConfigError
+from reeltag.data.splits import SplitRecipe, make_split, open_split
+from reeltag.errors import ConfigError, RunError
 from reeltag.experiments.train import train_run
 from reeltag.recommend import Answer
+from reeltag.storage import read_toml, write_toml
+from reeltag.training.run import load_run
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +125,79 @@ def test_odd_k(recommender: Recommender) -> None:
     assert len(recommender.recommend(k=10**9)) == len(recommender.run.hashtags)
     with pytest.raises(ConfigError, match="k=0"):
         recommender.recommend(k=0)
+
+
+@pytest.fixture(scope="module")
+def profiled(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The small dataset, with a gender and an age for all of its users but one."""
+    known = dataset.users.select(
+        "user",
+        gender=pl.when(pl.col("user") != "u7").then(pl.lit("f")).otherwise(None),
+        age=pl.int_range(20, 20 + pl.len()),
+    ).with_columns(gender=pl.when(pl.col("user") == "u2").then(pl.lit("m")).otherwise("gender"))
+    made = Dataset.create(
+        tmp_path_factory.mktemp("profiled") / "d",
+        dataset.posts,
+        source={},
+        features=[dataset.feature(name) for name in dataset.features],
+        users=known,
+    )
+    make_split(made, "main", SplitRecipe())
+    return made
+
+
+@pytest.fixture(scope="module")
+def personal(profiled: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Recommender:
+    """A run of a model that reads what is known about the user."""
+    out = tmp_path_factory.mktemp("personal") / "run"
+    train_run(profiled, "main", "user-additive", {"dim": 4, "epochs": 1}, out)
+    return Recommender.load(out)
+
+
+def test_a_run_keeps_its_fields_and_profiles(profiled: Dataset, personal: Recommender) -> None:
+    corpus, run = open_corpus(profiled, "main"), personal.run
+    assert run.fields == corpus.fields
+    assert [field.name for field in run.fields.fields] == ["gender", "age"]
+    assert run.model.sizes.fields == run.fields.widths == (3, 7)
+    assert run.profiles.shape == (len(run.users), 2)
+    codes = dict(zip(run.users.names, run.profiles.tolist(), strict=True))
+    assert codes["u7"][0] == 0
+    assert codes["u2"][0] == 2
+    for user, mine in codes.items():
+        assert mine == corpus.fields.codes(profiled.users, pl.Series([user]))[0].tolist()
+
+
+def test_damaged_fields_are_named(personal: Recommender, tmp_path: Path) -> None:
+    shutil.copytree(personal.run.path, tmp_path / "run")
+    toml = tmp_path / "run" / "run.toml"
+    description = read_toml(toml)
+    description["fields"][1]["edges"] = [1.0]
+    write_toml(toml, description)
+    with pytest.raises(RunError, match="fields of users are damaged"):
+        load_run(tmp_path / "run")
+
+
+def test_a_profile_takes_the_place_of_what_the_run_knows(personal: Recommender) -> None:
+    def scores(**given: Any) -> dict[str, float]:
+        answer = personal.answer(k=99, explain=False, **given)
+        return {tag.hashtag: tag.score for tag in answer.hashtags}
+
+    ages = dict(zip(personal.run.users.names, personal.run.profiles.tolist(), strict=True))
+    assert ages["u2"][0] == 2
+    nobody = scores()
+    assert scores(profile={}) == nobody
+    assert scores(profile={"gender": "f"}) != nobody
+    assert scores(profile={"gender": "m", "age": "20"}) == scores(
+        profile={"gender": "m", "age": 20}
+    )
+    assert scores(user="u1", profile={"gender": "m"}) != scores(user="u1")
+
+
+def test_a_profile_never_seen_is_said(personal: Recommender) -> None:
+    answer = personal.answer(profile={"gender": "x", "age": 99})
+    (said,) = [warning for warning in answer.warnings if "never seen" in warning]
+    assert said == "gender 'x' was never seen in training: treated as unknown (seen: f, m)"
+    with pytest.raises(
+        ConfigError, match="Got 'height' about a user, expected one of: gender, age"
+    ):
+        personal.answer(profile={"height": 3})

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from reeltag.cli.info import show_info
-from reeltag.errors import ConfigError
+from reeltag.cli.pairs import pairs_of
 from reeltag.progress import say
 
 
@@ -25,6 +25,14 @@ def command(
     feature: list[str] = typer.Option(
         [], "--feature", help="MODALITY=COLUMN,COLUMN,... numeric or coded columns as a feature."
     ),
+    user_field: list[str] = typer.Option(
+        [],
+        "--user-field",
+        help="NAME=COLUMN that says something about the user, such as age=author_age.",
+    ),
+    users: Path | None = typer.Option(
+        None, help="Table of users (jsonl, csv, parquet): one row each, a field a column."
+    ),
     rejects: Path | None = typer.Option(
         None, help="Write rows that cannot be read here, with the reason, and go on."
     ),
@@ -34,7 +42,11 @@ def command(
 
     Hashtags are taken out of captions: a caption that still holds them gives the answer away.
 
+    What is known about users comes from columns of the posts, a table of users, or both.
+
     Example: reeltag import posts.csv.gz news --map post=id --map user=author --map hashtags=tags
+
+    Example: reeltag import posts.jsonl news --user-field country=region --users profiles.csv
     """
     from reeltag.data.importers import import_posts
 
@@ -42,8 +54,10 @@ def command(
         source,
         dataset,
         format=format_,
-        mapping=_pairs(map_, "--map"),
-        features={name: cols.split(",") for name, cols in _pairs(feature, "--feature").items()},
+        mapping=pairs_of(map_, "--map"),
+        features={name: cols.split(",") for name, cols in pairs_of(feature, "--feature").items()},
+        user_fields=pairs_of(user_field, "--user-field"),
+        users=users,
         rejects=rejects,
         replace=replace,
     )
@@ -56,15 +70,3 @@ def command(
     for warning in report.warnings:
         say(f"  note: {warning}")
     show_info(report.dataset)
-
-
-def _pairs(options: list[str], flag: str) -> dict[str, str]:
-    pairs = {}
-    for option in options:
-        key, equals, value = option.partition("=")
-        if not equals or not key or not value:
-            raise ConfigError(f"Got {flag} {option!r}, expected NAME=COLUMN.")
-        if key in pairs:
-            raise ConfigError(f"Got {flag} {key}=… twice, expected it once.")
-        pairs[key] = value
-    return pairs

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from reeltag.cli.pairs import pairs_of
 from reeltag.cli.show import console, print_json, print_table
 
 
@@ -14,6 +15,11 @@ def command(
     clip: Path | None = typer.Option(None, help="Video file."),
     caption: str | None = typer.Option(None, help="Text of the post; its hashtags are ignored."),
     user: str | None = typer.Option(None, help="Who posts; unknown or nobody works too."),
+    profile: list[str] = typer.Option(
+        [],
+        "--profile",
+        help="NAME=VALUE known about the user, such as age=23, for models that read it.",
+    ),
     k: int = typer.Option(10, "-k", help="How many hashtags."),
     explain: bool = typer.Option(False, "--explain", help="Add true reasons."),
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
@@ -21,12 +27,15 @@ def command(
     """Recommend hashtags for a clip, a caption and a user; each of them may be missing.
 
     Example: reeltag recommend runs/gcn --clip band.mp4 --caption "live tonight" --user ann
+
+    Example: reeltag recommend runs/uhman --clip band.mp4 --profile gender=f --profile age=23
     """
     from reeltag.recommend import Recommender
     from reeltag.runtime import set_threads
 
     set_threads()
-    answer = Recommender.load(run).answer(clip, caption, user, k, explain)
+    about = pairs_of(profile, "--profile", "NAME=VALUE") or None
+    answer = Recommender.load(run).answer(clip, caption, user, k, explain, about)
     if json:
         print_json(answer.as_json())
         return

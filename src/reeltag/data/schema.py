@@ -63,7 +63,8 @@ def users_of(posts: pl.DataFrame, known: pl.DataFrame | None = None) -> pl.DataF
     """One row a user, most active first: user, posts, first, last (times, may be null).
 
     `known`: a row a user with a column `user`; its other columns are fields of the users
-    (gender, age, country ...) and follow. Users without a post are left out.
+    (gender, age, country ...) and follow. Users without a post are left out. Raises
+    `DatasetError` where a user stands twice in it, or a field holds lists.
     """
     counted = (
         posts.lazy()
@@ -79,5 +80,20 @@ def users_of(posts: pl.DataFrame, known: pl.DataFrame | None = None) -> pl.DataF
     )
     if known is None:
         return counted
-    fields = known.select("user", *(name for name in known.columns if name not in COUNTED))
-    return counted.join(fields, on="user", how="left", maintain_order="left")
+    return counted.join(_fields_of(known), on="user", how="left", maintain_order="left")
+
+
+def _fields_of(known: pl.DataFrame) -> pl.DataFrame:
+    """`user` as text and the columns of `known` that are fields."""
+    if "user" not in known.columns:
+        raise DatasetError(f"What is known about users needs a column 'user'; got {known.columns}.")
+    fields = known.select(
+        pl.col("user").cast(pl.Utf8), *(name for name in known.columns if name not in COUNTED)
+    )
+    if fields["user"].drop_nulls().is_duplicated().any():
+        twice = fields.filter(pl.col("user").is_duplicated())["user"].drop_nulls()[0]
+        raise DatasetError(f"What is known about users has {twice!r} twice; expected a row each.")
+    for name, kind in fields.schema.items():
+        if kind.is_nested() or kind in (pl.Object, pl.Binary):
+            raise DatasetError(f"Field {name!r} of the users is {kind}, expected text or numbers.")
+    return fields

@@ -131,6 +131,7 @@ class Recommender:
             warnings.append("no feature of this post could be read: scored by its user alone")
         words = self.run.words.ids_of(pl.Series(sorted(set(words_in(text))), dtype=pl.Utf8))
         fields = self._fields(user_id, profile)
+        warnings += self._strange(fields, profile)
         posts = single_post(
             user_id, extracted.values, self.run.manifests, int(time.time()), words, fields
         )
@@ -165,6 +166,16 @@ class Recommender:
             return self.run.fields.of(profile)
         nothing = torch.zeros(len(self.run.fields.fields), dtype=torch.int64)
         return self.run.profiles[user] if user >= 0 else nothing
+
+    def _strange(self, codes: Tensor, profile: Mapping[str, Any] | None) -> list[str]:
+        """What was said about the user that no training user had."""
+        told = profile or {}
+        return [
+            f"{field.name} {told[field.name]!r} was never seen in training: treated as unknown "
+            f"(seen: {', '.join(field.values[:10])}{' ...' if len(field.values) > 10 else ''})"
+            for field, code in zip(self.run.fields.fields, codes.tolist(), strict=True)
+            if code == 0 and told.get(field.name) is not None
+        ]
 
     @torch.no_grad()
     def _rank(self, posts: PostBatch, k: int) -> tuple[list[int], list[float]]:

@@ -156,3 +156,36 @@ def test_folders_refuse_what_they_cannot_do(tmp_path: Path) -> None:
     _clip(source, "a.mp4", YTDLP)
     with pytest.raises(InputError, match="--map"):
         import_posts(source, tmp_path / "out", mapping={"user": "x"})
+
+
+def test_keys_of_sidecars_become_fields(tmp_path: Path) -> None:
+    source = tmp_path / "clips"
+    author = {"uniqueId": "ben", "region": "IT", "verified": True}
+    _clip(source, "a.mp4", {**TIKTOK, "author": author})
+    _clip(source, "b.mp4", {**YTDLP, "channel_follower_count": 12, "a.b": "c"})
+    _clip(source, "c.mp4")
+    asked = {
+        "country": "author.region",
+        "verified": "author.verified",
+        "followers": "channel_follower_count",
+        "dotted": "a.b",
+        "song": "music",
+    }
+    report = import_posts(source, tmp_path / "out", user_fields=asked)
+    nothing = dict.fromkeys(asked)
+    users = report.dataset.users.select("user", *asked)
+    assert {row.pop("user"): row for row in users.to_dicts()} == {
+        "ben": {**nothing, "country": "IT", "verified": "true", "song": "song"},
+        "@ann": {**nothing, "followers": 12, "dotted": "c"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [("autor", "no column 'autor'.*It has: .*author.*mean 'author'"), ("author", "an object")],
+)
+def test_keys_no_sidecar_can_give(tmp_path: Path, key: str, message: str) -> None:
+    source = tmp_path / "clips"
+    _clip(source, "a.mp4", TIKTOK)
+    with pytest.raises(InputError, match=message):
+        import_posts(source, tmp_path / "out", user_fields={"country": key})

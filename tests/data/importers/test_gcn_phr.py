@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +117,13 @@ def test_a_poisoned_folder_runs_nothing(tmp_path: Path) -> None:
         import_posts(folder, tmp_path / "out")
     assert not (tmp_path / "flag").exists()
     assert not (tmp_path / "out").exists()
+
+
+def test_arrays_take_a_table_only(tmp_path: Path) -> None:
+    source = _write(tmp_path / "arrays")
+    with pytest.raises(InputError, match=r"it has post, user, hashtags, part.*--users FILE"):
+        import_posts(source, tmp_path / "out", user_fields={"age": "age"})
+    table = tmp_path / "users.jsonl"
+    table.write_text(json.dumps({"user": "ben", "age": 30}))
+    users = import_posts(source, tmp_path / "out", users=table).dataset.users
+    assert dict(users.select("user", "age").iter_rows())["ben"] == 30

@@ -6,6 +6,7 @@ detect           which importer a source is for
 posts            raw rows → posts: ids, times, hashtags, captions without hashtags
 lists, times     the many spellings of lists and times
 columns          source columns → vector features
+users            source columns, or a table of users → what is known about each user
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from reeltag.data.importers.base import ROW, Fault, Loaded, Wanted, wanted_of
 from reeltag.data.importers.columns import feature_of
 from reeltag.data.importers.detect import IMPORTERS, importer_for
 from reeltag.data.importers.posts import posts_of
+from reeltag.data.importers.users import check_names, known_users
 from reeltag.data.schema import MODALITIES
 from reeltag.errors import InputError
 from reeltag.storage import atomic_file
@@ -61,6 +63,8 @@ def import_posts(
     format: str = "auto",
     mapping: dict[str, str] | None = None,
     features: dict[str, list[str]] | None = None,
+    user_fields: dict[str, str] | None = None,
+    users: Path | str | None = None,
     rejects: Path | str | None = None,
     replace: bool = False,
 ) -> ImportReport:
@@ -73,6 +77,11 @@ def import_posts(
             usual one (`reeltag.data.importers.base.ALIASES`); without a post column the row
             number is the id, without hashtags they are found in the caption.
         features: modality to columns that become its vector feature.
+        user_fields: name of a field of the users (gender, age, country ...) to the column that
+            says it; the most common value among a user's posts counts, of equally common ones
+            the first.
+        users: a table (jsonl, csv or parquet) with a row a user: who it is, and a field a
+            column. Where both know something of a user, the table counts.
         rejects: where to write rows that cannot be read (JSON Lines: row, reason, raw) and go on;
             without it the first such row raises `RowError`. A post id that stands twice and a
             clip without a usable sidecar are left out and counted in either case.
@@ -85,8 +94,12 @@ def import_posts(
     started = time.monotonic()
     source, dataset = Path(source), Path(dataset)
     rejects = None if rejects is None else Path(rejects)
+    users = None if users is None else Path(users)
     _check(source, dataset, features, rejects, replace)
-    wanted = wanted_of(mapping, features)
+    check_names(user_fields or {}, "Got a user field")
+    if users is not None and not users.is_file():
+        raise InputError(f"{users} does not exist or is no file. Expected a table of users.")
+    wanted = wanted_of(mapping, features, user_fields)
     importer = importer_for(source, format)
     loaded = importer.load(source, wanted)
     posts, faults, remarks = posts_of(source, loaded)
@@ -96,6 +109,7 @@ def import_posts(
     if posts.is_empty():
         raise InputError(f"{source}: none of {loaded.read:,} rows is a post. {_first(faults)}")
     made = _features(loaded, wanted, posts)
+    known, more = known_users(source, loaded, posts, wanted, users)
     about = {
         "path": str(source.resolve()),
         "format": importer.name,
@@ -104,9 +118,15 @@ def import_posts(
         "rejected": _counts(faults),
         **loaded.source,
     }
+    if known is not None:
+        about["users"] = {
+            "fields": known.columns[1:],
+            "columns": wanted.user_fields,
+            "table": None if users is None else str(users.resolve()),
+        }
     with _rejects_file(rejects, faults):
         written = Dataset.create(
-            dataset, posts.drop(ROW), source=about, features=made, replace=replace
+            dataset, posts.drop(ROW), source=about, features=made, users=known, replace=replace
         )
     return ImportReport(
         dataset=written,
@@ -115,7 +135,7 @@ def import_posts(
         kept=posts.height,
         rejected=_counts(faults),
         seconds=time.monotonic() - started,
-        warnings=[*loaded.warnings, *remarks],
+        warnings=[*loaded.warnings, *remarks, *more],
     )
 
 

@@ -67,6 +67,8 @@ class Wanted:
     """Our name (`post`, `user`, ... ; `split` means `part`) to the source's column."""
     features: dict[str, list[str]] = field(default_factory=dict)
     """Modality to the source's columns that make up its vector."""
+    user_fields: dict[str, str] = field(default_factory=dict)
+    """Name of a field of the users to the source's column that says it."""
 
     def resolve(self, source: Path, columns: Sequence[str]) -> dict[str, str]:
         """Our names to columns that exist. Raises `InputError` for one that is absent."""
@@ -82,15 +84,21 @@ class Wanted:
         for modality, names in self.features.items():
             for name in names:
                 existing(source, name, columns, f"wanted for the {modality} feature")
+        for ours, name in self.user_fields.items():
+            existing(source, name, columns, f"wanted for the users' {ours}")
         return found
 
     def columns(self, resolved: dict[str, str]) -> list[str]:
         """Every column to read, once each."""
         wanted = [*resolved.values(), *(name for names in self.features.values() for name in names)]
-        return list(dict.fromkeys(wanted))
+        return list(dict.fromkeys([*wanted, *self.user_fields.values()]))
 
 
-def wanted_of(mapping: dict[str, str] | None, features: dict[str, list[str]] | None) -> Wanted:
+def wanted_of(
+    mapping: dict[str, str] | None,
+    features: dict[str, list[str]] | None,
+    user_fields: dict[str, str] | None = None,
+) -> Wanted:
     """Check the names in `mapping`. Raises `InputError` for a name that is none of ours."""
     renamed = {
         ("part" if ours == "split" else ours): name for ours, name in (mapping or {}).items()
@@ -100,7 +108,8 @@ def wanted_of(mapping: dict[str, str] | None, features: dict[str, list[str]] | N
         raise InputError(
             f"Got a mapping for {unknown[0]!r}, expected one of {', '.join(ALIASES)} or split."
         )
-    return Wanted(renamed, {name: list(columns) for name, columns in (features or {}).items()})
+    vectors = {name: list(columns) for name, columns in (features or {}).items()}
+    return Wanted(renamed, vectors, dict(user_fields or {}))
 
 
 def existing(source: Path, name: str, columns: Iterable[str], why: str) -> str:

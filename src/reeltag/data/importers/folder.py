@@ -5,6 +5,8 @@
 A clip without a sidecar is a post without user, caption and hashtags whose id is its path; the
 count of those is a warning. A clip whose sidecar cannot be used, or a file that is a link to
 somewhere outside, is left out and counted. `clip` is stored relative to the folder.
+
+A field of the users is any key of the sidecars, or a path to one: `author.region`.
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ from typing import Any
 
 import polars as pl
 
-from reeltag.data.importers.base import ROW, Fault, Loaded, Wanted
-from reeltag.data.importers.sidecar import SidecarError, read_sidecar
+from reeltag.data.importers.base import ROW, Fault, Loaded, Wanted, existing
+from reeltag.data.importers.sidecar import SidecarError, read_sidecar, value_at
 from reeltag.errors import InputError
 from reeltag.progress import track
 
 SUFFIXES = (".mp4", ".mov", ".webm", ".mkv", ".3gp", ".avi", ".m4v")
+_KEYS = 60
+"""Keys of the sidecars that a message lists."""
 _SCHEMA: dict[str, Any] = {
     ROW: pl.UInt32(),
     **dict.fromkeys(("post", "user", "caption", "time", "clip", "music", "place"), pl.Utf8()),
@@ -51,20 +55,31 @@ class Folder:
         root = source.resolve()
         rows: list[dict[str, Any]] = []
         faults: list[Fault] = []
+        keys = [key for key in dict.fromkeys(wanted.user_fields.values()) if key not in _SCHEMA]
+        seen: dict[str, None] = {}
         alone = 0
         with track("reading sidecars", len(clips)) as tracker:
             for number, clip in enumerate(clips, start=1):
                 tracker.advance()
                 try:
-                    fields, has_sidecar = _read(root, clip)
+                    fields, value = _read(root, clip)
+                    fields.update({key: value_at(value or {}, key) for key in keys})
                 except SidecarError as fault:
                     raw = os.fsencode(clip).decode("utf-8", "replace")
                     faults.append(Fault(number, fault.reason, raw, fault.detail, fatal=False))
                     continue
-                alone += not has_sidecar
+                alone += value is None
+                if keys:
+                    seen.update(dict.fromkeys(value or {}))
                 rows.append({ROW: number, **fields})
         columns = {name: name for name in _SCHEMA if name != ROW}
-        loaded = Loaded(pl.DataFrame(rows, schema=_SCHEMA), columns, faults, read=len(clips))
+        schema = {**_SCHEMA, **dict.fromkeys(keys, pl.Utf8())}
+        frame = pl.DataFrame(rows, schema=schema)
+        for ours, key in wanted.user_fields.items():
+            if key in keys and frame[key].null_count() == frame.height:
+                have = [*columns, *sorted(seen)[:_KEYS]]
+                existing(source, key, dict.fromkeys(have), f"wanted for the users' {ours}")
+        loaded = Loaded(frame, columns, faults, read=len(clips))
         loaded.source["clip_root"] = str(root)
         if alone:
             loaded.warnings.append(
@@ -82,7 +97,8 @@ def _clips(source: Path) -> Iterator[Path]:
                 yield Path(folder) / name
 
 
-def _read(root: Path, clip: Path) -> tuple[dict[str, Any], bool]:
+def _read(root: Path, clip: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The post's fields, and its whole sidecar or None."""
     try:
         os.fspath(clip).encode("utf-8")
     except UnicodeEncodeError as fault:
@@ -92,15 +108,16 @@ def _read(root: Path, clip: Path) -> tuple[dict[str, Any], bool]:
     names = (f"{clip.stem}.info.json", f"{clip.stem}.json", f"{clip.name}.json")
     sidecar = next((clip.with_name(n) for n in names if os.path.lexists(clip.with_name(n))), None)
     fields: dict[str, Any] = {}
+    value: dict[str, Any] | None = None
     if sidecar is not None:
         _inside(root, sidecar)
         try:
-            fields = read_sidecar(sidecar)
+            fields, value = read_sidecar(sidecar)
         except OSError as fault:
             detail = f"{sidecar.name} cannot be opened: {fault.strerror}"
             raise SidecarError("sidecar unreadable", detail) from fault
     fields["post"] = fields.get("post") or relative.with_suffix("").as_posix()
-    return {**fields, "clip": relative.as_posix()}, sidecar is not None
+    return {**fields, "clip": relative.as_posix()}, value
 
 
 def _inside(root: Path, path: Path) -> None:

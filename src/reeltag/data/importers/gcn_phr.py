@@ -33,6 +33,7 @@ _FEATURES = {
     "acoustic": "FeatureAudio_avg_normal.npy",
     "textual": "FeatureText_normal.npy",
 }
+_COLUMNS = ("post", "user", "hashtags", "part")
 _LISTS = ("user_list.txt", "hashtag_list.txt", "video_list.txt")
 Ids = NDArray[np.int64]
 
@@ -50,6 +51,11 @@ class GcnPhr:
         """Read the folder."""
         if wanted.mapping or wanted.features:
             raise InputError(f"{source} has fixed columns. Leave out --map and --feature.")
+        if wanted.user_fields:
+            raise InputError(
+                f"{source} says nothing about its users: it has {', '.join(_COLUMNS)}. Leave out "
+                "--user-field, and pass a table of them: --users FILE."
+            )
         if not self.accepts(source):
             raise InputError(f"{source} has no train.npy. Expected the GCN-PHR files.")
         users, hashtags, videos = (_names(source / name) for name in _LISTS)
@@ -78,7 +84,7 @@ class GcnPhr:
             for modality, matrix in features.items()
             if matrix is not None
         ]
-        columns = {name: name for name in ("post", "user", "hashtags", "part")}
+        columns = {name: name for name in _COLUMNS}
         return Loaded(frame, columns, read=count, features=made)
 
 

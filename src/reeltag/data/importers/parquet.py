@@ -33,5 +33,5 @@ class Parquet:
         except (pl.exceptions.PolarsError, OSError) as fault:
             raise InputError(f"{source} is no readable Parquet file: {fault}") from fault
         if frame.height == 0:
-            raise InputError(f"{source} holds no rows. Expected one post a row.")
+            raise InputError(f"{source} holds no rows. Expected at least one.")
         return Loaded(frame.with_row_index(ROW, offset=1), columns, read=frame.height)

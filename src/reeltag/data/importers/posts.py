@@ -41,15 +41,15 @@ def posts_of(source: Path, loaded: Loaded) -> tuple[pl.DataFrame, list[Fault], l
     bad: list[Fault] = []
     posts = posts.with_columns(_ids(frame, columns.get("post")).alias("post"))
     posts = posts.with_columns(
-        _text(frame[columns[name]]).alias(name) for name in _PLAIN if name in columns
+        text_of(frame[columns[name]]).alias(name) for name in _PLAIN if name in columns
     )
     if "time" in columns:
         raw = frame[columns["time"]]
         posts = posts.with_columns(times.decode(raw).alias("time"))
-        wrong = posts["time"].is_null() & _text(raw).is_not_null()
+        wrong = posts["time"].is_null() & text_of(raw).is_not_null()
         bad += _faults(loaded, wrong, "time", "unreadable time", _TIME_HINT)
     if "part" in columns:
-        raw = _text(frame[columns["part"]])
+        raw = text_of(frame[columns["part"]])
         part = raw.str.to_lowercase().replace_strict(_PARTS, default=None, return_dtype=pl.Utf8)
         posts = posts.with_columns(part.alias("part"))
         wrong = part.is_null() & raw.is_not_null()
@@ -70,10 +70,10 @@ _TIME_HINT = "expected ISO text, YYYY-MM-DD HH:MM:SS, or seconds since 1970"
 
 
 def _ids(frame: pl.DataFrame, column: str | None) -> pl.Series:
-    return frame[ROW].cast(pl.Utf8) if column is None else _text(frame[column])
+    return frame[ROW].cast(pl.Utf8) if column is None else text_of(frame[column])
 
 
-def _text(values: pl.Series) -> pl.Series:
+def text_of(values: pl.Series) -> pl.Series:
     """A column as trimmed text; empty is null. Whole floats lose their `.0`."""
     if values.dtype.is_float():
         whole = values.is_not_nan() & (values.abs() < 2**53) & (values == values.round())
@@ -84,9 +84,7 @@ def _text(values: pl.Series) -> pl.Series:
     else:
         text = values.cast(pl.Utf8)
     text = text.str.strip_chars()
-    return (
-        text.to_frame("text").select(pl.when(pl.col("text") != "").then(pl.col("text"))).to_series()
-    )
+    return text.set(text == "", None).alias(values.name)
 
 
 def _words(

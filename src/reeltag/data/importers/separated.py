@@ -46,7 +46,7 @@ class Separated:
         except pl.exceptions.PolarsError:
             return _slow(source, separator, header, columns, needed)
         if frame.height == 0:
-            raise InputError(f"{source} has a header and no rows. Expected one post a row.")
+            raise InputError(f"{source} has a header and no rows. Expected at least one.")
         frame = frame.with_row_index(ROW, offset=2)
         if needed:
             frame = frame.filter(~pl.all_horizontal(pl.col(needed).is_null()))

@@ -33,10 +33,11 @@ class SidecarError(Exception):
         super().__init__(detail)
 
 
-def read_sidecar(path: Path) -> Json:
-    """post, user, caption, hashtags, time, music, place; None where the file does not say.
+def read_sidecar(path: Path) -> tuple[Json, Json]:
+    """The post's fields, and the whole object for whoever wants `value_at` another key.
 
-    Raises `SidecarError`.
+    Fields: post, user, caption, hashtags, time, music, place; None where the file does not
+    say. Raises `SidecarError`.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as stream:
@@ -52,7 +53,23 @@ def read_sidecar(path: Path) -> Json:
         raise SidecarError("sidecar too deep", f"{path.name} nests too deeply") from fault
     except ValueError as fault:
         raise SidecarError("sidecar broken", f"{path.name} is not JSON: {fault}") from fault
-    return fields_of(path.name, _unwrap(value))
+    value = _unwrap(value)
+    fields = fields_of(path.name, value)
+    assert isinstance(value, dict)  # fields_of refuses all else
+    return fields, value
+
+
+def value_at(value: Json, key: str) -> str | None:
+    """What stands at `key`, or at the dotted path `author.region`, as text; JSON of an object."""
+    got: object = value
+    for step in [key] if key in value else key.split("."):
+        got = got.get(step) if isinstance(got, dict) else None
+    if got is None or got == "":
+        return None
+    text = got if isinstance(got, str) else json.dumps(got, ensure_ascii=False)
+    if len(text) > _TEXT_LIMIT:
+        raise SidecarError("sidecar field too long", f"{key} has {len(text):,} characters")
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def fields_of(name: str, value: object) -> Json:
