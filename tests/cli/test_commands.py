@@ -77,8 +77,13 @@ def test_info_counts(road: Path) -> None:
         "visual-columns", "acoustic-columns", "textual-tokens", "textual-sif",
     }  # fmt: skip
     assert found["splits"][0]["counts"] == {"train": 80, "validation": 10, "test": 10}
+    gender, age = found["fields"]
+    assert (gender["kind"], gender["values"]) == ("categorical", {"f": 3, "m": 2})
+    assert (age["kind"], age["range"], age["unknown_users"]) == ("numeric", [20, 40], 0.4)
     table, _ = reeltag("info", "core", cwd=road)
     assert "everyday" in table
+    assert "f (3), m (2)" in table
+    assert "20 to 40" in table
 
 
 @pytest.mark.parametrize("protocol", ["full", "sampled", "leave-one-out"])
@@ -106,6 +111,12 @@ def test_recommend_prints_one_json_object(road: Path) -> None:
     assert any("table columns" in warning for warning in found["warnings"])
     table, _ = reeltag("recommend", "runs/gcn", "--user", "nobody-we-know", cwd=road)
     assert "not known" in table
+
+
+def test_filter_balances_the_top(road: Path) -> None:
+    reeltag("filter", "all", "even", "--balance-top", 1, "--seed", 3, cwd=road)
+    out, _ = reeltag("info", "even", "--json", cwd=road)
+    assert json.loads(out)["top_hashtags"]["everyday"] == 50
 
 
 def test_recommend_to_somebody_described(road: Path) -> None:
@@ -153,6 +164,7 @@ def test_help_teaches() -> None:
         (["split", "core", "--by", "column"], "--map split=COLUMN"),
         (["filter", "core", "all"], "exists already"),
         (["filter", "core", "new", "--min-user-posts", "-1"], "min_user_posts=-1"),
+        (["filter", "core", "new", "--balance-top", "99"], "balance_top=99, but"),
         (["extract", "core"], "Nothing to extract"),
         (["extract", "core", "--visual", "eyes"], "eyes"),
         (["import", "posts.jsonl", "new", "--map", "post"], "expected NAME=COLUMN"),

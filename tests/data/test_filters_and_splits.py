@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -69,6 +70,105 @@ def test_newest_posts_of_each_user_are_kept() -> None:
     posts = posts.with_columns(time=pl.Series([5, 1, 9, 7, 1]).cast(pl.Datetime("us")))
     kept = apply_filter(posts, Filter(max_posts_per_user=2))
     assert kept["post"].to_list() == ["p1", "p2", "p3", "p4"]
+
+
+def uses_of(posts: pl.DataFrame) -> dict[str, int]:
+    return dict(Counter(posts["hashtags"].explode(empty_as_null=False)))
+
+
+def skewed() -> pl.DataFrame:
+    """400 posts with "a", 200 of them with "b" too, 80 with "c", 20 with "d"; 10 with nothing."""
+    rows: list[tuple[str | None, set[str]]] = []
+    for n in range(400):
+        rare = {"c"} if n % 5 == 0 else {"d"} if n % 20 == 1 else set()
+        rows.append((f"u{n % 7}", {"a", *(["b"] if n % 2 else []), *rare}))
+    return frame([*rows, *[(None, set())] * 10])
+
+
+def test_top_hashtags_get_the_uses_of_the_next() -> None:
+    posts = skewed()
+    assert uses_of(posts) == {"a": 400, "b": 200, "c": 80, "d": 20}
+    kept = apply_filter(posts, Filter(balance_top=2))
+    assert uses_of(kept) == {"a": 80, "b": 80, "c": 80, "d": 20}
+    before = dict(enumerate(posts["hashtags"].to_list()))
+    after = dict(zip(kept["row"], kept["hashtags"].to_list(), strict=True))
+    assert list(after) == sorted(after)
+    for row, tags in after.items():
+        # The order within a post stays, and so does every hashtag that is not one of the top.
+        assert tags == [tag for tag in before[row] if tag in tags]
+        assert {"c", "d"} & set(tags) == {"c", "d"} & set(before[row])
+    assert all(set(before[row]) <= {"a", "b"} for row in before if row not in after)
+    assert all(after[row] for row in after if row < 400)
+    assert kept.height == sum(bool(tags) for tags in after.values()) + 10
+
+
+def test_each_use_of_a_top_hashtag_is_as_likely_to_stay() -> None:
+    """Over 200 seeds a use of "a" stays with 80 / 400: no place in the file is favoured."""
+    posts, seeds = skewed(), 200
+    stayed = np.zeros(400)
+    for seed in range(seeds):
+        kept = apply_filter(posts, Filter(balance_top=2, seed=seed))
+        stayed[kept.filter(pl.col("hashtags").list.contains("a"))["row"].to_numpy()] += 1
+    expected, p = seeds * 0.2, 0.2
+    chi = ((stayed - expected) ** 2 / (seeds * p * (1 - p))).sum()
+    # As chi-square of about 400 degrees of freedom: mean 400, deviation 28.
+    assert abs(chi - 400) < 4 * 28
+
+
+@given(rows, st.integers(1, 5), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3))
+def test_balanced_posts_still_pass_the_other_rules(
+    posts: list[tuple[str | None, set[str]]], top: int, uses: int, active: int, seed: int
+) -> None:
+    core = apply_filter(frame(posts), Filter(uses, active))
+    ranked = sorted(uses_of(core).items(), key=lambda pair: (-pair[1], pair[0]))
+    rules = Filter(uses, active, balance_top=top, seed=seed)
+    if len(ranked) <= top:
+        with pytest.raises(ConfigError, match=f"{len(ranked)} hashtags are left"):
+            apply_filter(frame(posts), rules)
+        return
+    kept = apply_filter(frame(posts), rules)
+    assert kept.equals(apply_filter(frame(posts), rules))
+    after, m = uses_of(kept), ranked[top][1]
+    assert max(after.values(), default=0) <= m
+    assert min(after.values(), default=uses) >= uses
+    users = Counter(kept["user"])
+    assert min(users.values(), default=active) >= active
+    if not uses and not active:
+        assert after == {tag: min(count, m) for tag, count in ranked}
+
+
+def test_equal_seeds_balance_equally(dataset: Dataset) -> None:
+    def kept(seed: int) -> pl.DataFrame:
+        return apply_filter(dataset.posts, Filter(balance_top=3, seed=seed))
+
+    assert kept(1).equals(kept(1))
+    assert not kept(1).equals(kept(2))
+
+
+def test_features_and_fields_follow_balanced_posts(dataset: Dataset, tmp_path: Path) -> None:
+    known = dataset.users.select("user", age=pl.int_range(pl.len()))
+    described = Dataset.create(
+        tmp_path / "described",
+        dataset.posts.with_columns(pl.col("hashtags").list.slice(0, 2)),
+        source={},
+        features=[dataset.feature(name) for name in dataset.features],
+        users=known,
+    )
+    # All but the rarest: most posts lose both of their hashtags.
+    rules = Filter(balance_top=described.counts["hashtags"] - 1, seed=5)
+    small = filter_dataset(described, tmp_path / "small", rules)
+    assert 0 < small.counts["posts"] < described.counts["posts"]
+    assert small.description["source"]["filter"]["balance_top"] == rules.balance_top
+    assert small.description["source"]["filter"]["seed"] == 5
+    where = {post: n for n, post in enumerate(described.posts["post"])}
+    for name in described.features:
+        before, after = described.feature(name), small.feature(name)
+        for n, post in enumerate(small.posts["post"]):
+            assert (after.row(n) == before.row(where[post])).all()
+    ages = dict(known.iter_rows())
+    assert {user: ages[user] for user in small.users["user"]} == dict(
+        small.users.select("user", "age").iter_rows()
+    )
 
 
 def test_features_follow_their_posts(dataset: Dataset, tmp_path: Path) -> None:

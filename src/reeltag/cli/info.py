@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -15,7 +17,10 @@ def command(
     dataset: Path = typer.Argument(..., help="Dataset folder."),
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Counts, distribution of hashtags and users, features and splits of a dataset."""
+    """Counts, distribution of hashtags and users, users' fields, features and splits.
+
+    Example: reeltag info news --json
+    """
     opened = Dataset.open(dataset)
     if json:
         print_json(summary(opened))
@@ -39,6 +44,21 @@ def show_info(dataset: Dataset) -> None:
         tops = ", ".join(f"#{tag} ({uses:,})" for tag, uses in found["top_hashtags"].items())
         print_table("Most used hashtags", ["hashtag (uses)"], [[tops]])
     print_table(
+        "What is known about users",
+        ["field", "kind", "values or range", "unknown users", "unknown posts"],
+        [
+            [
+                field["name"],
+                field["kind"],
+                _values(field),
+                f"{field['unknown_users']:.1%}",
+                f"{field['unknown_posts']:.1%}",
+            ]
+            for field in found["fields"]
+        ],
+        note="" if found["fields"] else "Nothing: reeltag import --user-field or --users",
+    )
+    print_table(
         "Features",
         ["name", "kind", "shape", "dtype", "present"],
         [
@@ -56,3 +76,12 @@ def show_info(dataset: Dataset) -> None:
         ],
         note="" if found["splits"] else "None yet: reeltag split",
     )
+
+
+def _values(field: Mapping[str, Any]) -> str:
+    """The field's range, or its most common values with their users."""
+    if field["kind"] == "numeric":
+        return "none" if field["range"] is None else "{} to {}".format(*field["range"])
+    shown = ", ".join(f"{value} ({users:,})" for value, users in field["values"].items())
+    more = field["distinct"] - len(field["values"])
+    return (shown or "none") + (f" and {more:,} more" if more else "")

@@ -1,4 +1,4 @@
-"""A dataset in, a smaller dataset out: minimum uses, active users, capped users."""
+"""A dataset in, a smaller dataset out: minimum uses, active users, capped users, balanced tops."""
 
 from __future__ import annotations
 
@@ -26,11 +26,23 @@ class Filter:
     """A user stays with at least so many posts; posts of nobody go as well."""
     max_posts_per_user: int = 0
     """Keep each user's newest posts (by time, then by stored order), at most so many."""
+    balance_top: int = 0
+    """N: down-sample the N most common hashtags to the frequency of the one after them.
+
+    UHMAN (Liu et al., 2020, §3.1) down-sampled "the 150 most common hashtags to make them
+    similar in frequency to other hashtags", without saying how. Here: let m be the uses of
+    the (N+1)-th most common hashtag once the other rules hold (ties by name). Each of the N
+    keeps a random m of its uses and leaves its other posts, which stay unless that was their
+    last hashtag. Then the other rules are applied again: where they take something away,
+    hashtags may have fewer than m uses, never more.
+    """
+    seed: int = 0
+    """Of the draw of `balance_top`."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if value < 0:
-                raise ConfigError(f"Got {name}={value}, expected 0 (off) or more.")
+                raise ConfigError(f"Got {name}={value}, expected 0 or more (0 switches it off).")
 
 
 def filter_dataset(
@@ -39,7 +51,8 @@ def filter_dataset(
     """Write the posts of `dataset` that pass `rules`, with their features, to `target`.
 
     Splits are not carried over: they belong to the posts they were made on.
-    Raises `DatasetError` where nothing passes.
+    Raises `DatasetError` where nothing passes, and `ConfigError` where there are too few
+    hashtags to balance.
     """
     kept = apply_filter(dataset.posts, rules)
     if kept.is_empty():
@@ -68,6 +81,15 @@ def apply_filter(posts: pl.DataFrame, rules: Filter) -> pl.DataFrame:
         place = newest.over("user") + rules.max_posts_per_user
         posts = posts.filter(pl.col("user").is_null() | (place > pl.len().over("user")))
     uses = posts.select("row", "user", "hashtags").explode("hashtags", empty_as_null=True)
+    uses = _core(uses, rules)
+    if rules.balance_top:
+        uses = _core(_balance(uses, rules), rules)
+    tags = uses.group_by("row", maintain_order=True).agg(pl.col("hashtags").drop_nulls())
+    return posts.drop("hashtags").join(tags, on="row", how="inner", maintain_order="left")
+
+
+def _core(uses: pl.DataFrame, rules: Filter) -> pl.DataFrame:
+    """The uses (row, user, hashtags) that pass the rules on hashtags and users together."""
     before = -1
     while before != uses.height:
         before = uses.height
@@ -77,5 +99,26 @@ def apply_filter(posts: pl.DataFrame, rules: Filter) -> pl.DataFrame:
         if rules.min_user_posts:
             active = pl.col("row").n_unique().over("user") >= rules.min_user_posts
             uses = uses.filter(pl.col("user").is_not_null() & active)
-    tags = uses.group_by("row", maintain_order=True).agg(pl.col("hashtags").drop_nulls())
-    return posts.drop("hashtags").join(tags, on="row", how="inner", maintain_order="left")
+    return uses
+
+
+def _balance(uses: pl.DataFrame, rules: Filter) -> pl.DataFrame:
+    """`uses` without those that make the top hashtags more common than the one after them."""
+    counted = (
+        uses.drop_nulls("hashtags")
+        .group_by("hashtags")
+        .len()
+        .sort(["len", "hashtags"], descending=[True, False])
+    )
+    if counted.height <= rules.balance_top:
+        raise ConfigError(
+            f"Got balance_top={rules.balance_top:,}, but {counted.height:,} hashtags are left: "
+            "expected fewer than there are, so that one is there to compare with."
+        )
+    most = counted["hashtags"].head(rules.balance_top)
+    draw = np.random.default_rng(rules.seed).permutation(uses.height)
+    place = pl.col("draw").rank("ordinal").over("hashtags")
+    stays = ~pl.col("hashtags").is_in(most.implode()).fill_null(False) | (
+        place <= int(counted["len"][rules.balance_top])
+    )
+    return uses.with_columns(draw=pl.Series(draw)).filter(stays).drop("draw")

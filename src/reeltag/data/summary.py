@@ -7,13 +7,14 @@ from typing import Any
 import polars as pl
 
 from reeltag.data.dataset import Dataset
+from reeltag.data.schema import COUNTED
 from reeltag.data.splits import open_split
 
 _TOP = 10
 
 
 def summary(dataset: Dataset) -> dict[str, Any]:
-    """Counts, distribution, most used hashtags, features and splits."""
+    """Counts, distribution, most used hashtags, fields of the users, features and splits."""
     posts = dataset.posts
     uses = posts["hashtags"].explode(empty_as_null=False).value_counts(sort=True)
     column = uses.columns[0]
@@ -28,6 +29,7 @@ def summary(dataset: Dataset) -> dict[str, Any]:
             "posts a user": _spread(dataset.users["posts"]),
         },
         "top_hashtags": dict(ranked.head(_TOP).iter_rows()),
+        "fields": [_field(dataset, name) for name in dataset.users.columns if name not in COUNTED],
         "features": [
             {
                 "name": name,
@@ -42,6 +44,32 @@ def summary(dataset: Dataset) -> dict[str, Any]:
         ],
         "splits": [_split(dataset, name) for name in dataset.splits],
     }
+
+
+def _field(dataset: Dataset, name: str) -> dict[str, Any]:
+    """A field of the users: its most common values with their users, or its range.
+
+    unknown_users, unknown_posts: shares; a post of nobody is one whose field is unknown.
+    """
+    values, posts = dataset.users[name], dataset.users["posts"]
+    numeric = values.dtype.is_numeric()
+    known = values.is_not_null()
+    if numeric:
+        known &= values.cast(pl.Float64).is_finite().fill_null(False)
+    found = values.filter(known)
+    posts_known = int(posts.filter(known).sum())
+    about: dict[str, Any] = {
+        "name": name,
+        "kind": "numeric" if numeric else "categorical",
+        "unknown_users": 1 - len(found) / max(len(values), 1),
+        "unknown_posts": 1 - posts_known / max(dataset.posts.height, 1),
+        "distinct": found.n_unique(),
+    }
+    if numeric:
+        return {**about, "range": [found.min(), found.max()] if len(found) else None}
+    counted = found.cast(pl.Utf8).alias("value").value_counts(name="users")
+    common = counted.sort(["users", "value"], descending=[True, False]).head(_TOP)
+    return {**about, "values": dict(common.iter_rows())}
 
 
 def _split(dataset: Dataset, name: str) -> dict[str, Any]:

@@ -192,6 +192,12 @@ def test_lists_and_objects_are_refused(tmp_path: Path, suffix: str, value: Any) 
         import_posts(source, tmp_path / "out", user_fields={"odd": "odd"})
 
 
+def test_json_too_deep_to_read_is_refused() -> None:
+    deep = pl.Series("x", ["[" * 100_000 + "]" * 100_000])
+    with pytest.raises(RowError, match="row 7"):
+        column_of(Path("s"), deep, pl.Series([7]))
+
+
 def test_brackets_alone_are_text() -> None:
     values = pl.Series("x", ["[unknown]", "{?}"])
     assert column_of(Path("s"), values, pl.Series([1, 2])).to_list() == ["[unknown]", "{?}"]
@@ -246,6 +252,25 @@ def test_the_most_common_value_wins_and_the_first_of_equals(
         # Counter keeps the order in which values came, and max the first of equals.
         expected[user] = max(counted, key=lambda value: counted[value]) if counted else None
     assert dict(known.iter_rows()) == expected
+
+
+def test_a_column_without_values_has_no_say_in_the_kind(tmp_path: Path) -> None:
+    rows = [{"user": "a", "tags": "x", "age": None, "size": "3"}]
+    source = write(tmp_path / "posts.csv", rows)
+    table = write(tmp_path / "users.csv", [{"user": "a", "age": 3, "size": None}])
+    asked = {"age": "age", "size": "size"}
+    users = import_posts(source, tmp_path / "out", user_fields=asked, users=table).dataset.users
+    assert fields(users) == {"a": {"age": 3, "size": 3}}
+
+
+@pytest.mark.parametrize("name", ["different", "value", "rows", "at", "caption", "post"])
+def test_a_field_may_have_any_other_name(tmp_path: Path, name: str) -> None:
+    source = write(tmp_path / "posts.jsonl", POSTS)
+    table = write(tmp_path / "users.csv", [{"user": "ben", name: "x"}])
+    report = import_posts(source, tmp_path / "out", user_fields={name: "sex"}, users=table)
+    assert dict(report.dataset.users.select("user", name).iter_rows()) == {
+        "ann": "f", "ben": "x", "cleo": None,
+    }  # fmt: skip
 
 
 def test_fields_need_users(tmp_path: Path, jsonl: Write) -> None:

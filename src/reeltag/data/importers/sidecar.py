@@ -66,7 +66,10 @@ def value_at(value: Json, key: str) -> str | None:
         got = got.get(step) if isinstance(got, dict) else None
     if got is None or got == "":
         return None
-    text = got if isinstance(got, str) else json.dumps(got, ensure_ascii=False)
+    try:
+        text = got if isinstance(got, str) else json.dumps(got, ensure_ascii=False)
+    except RecursionError as fault:
+        raise SidecarError("sidecar too deep", f"{key} nests too deeply") from fault
     if len(text) > _TEXT_LIMIT:
         raise SidecarError("sidecar field too long", f"{key} has {len(text):,} characters")
     return text.encode("utf-8", "replace").decode("utf-8")

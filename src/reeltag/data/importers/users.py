@@ -6,7 +6,8 @@ both; then a value in the table counts. Whatever the format, a field is
     numeric      Int64 or Float64: numbers, and text all of whose values are finite numbers
     categorical  Utf8: all else; true and false become text
 
-Text is trimmed; empty text, NaN and infinity are unknown. Lists and objects are refused.
+Text is trimmed. Empty text is unknown, and so are NaN and infinity among numbers. Lists and
+objects are refused.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def _of_posts(
             .agg(pl.len().alias("rows"), pl.col("at").min())
             .sort(["rows", "at"], descending=[True, False])
             .group_by("user", maintain_order=True)
-            .agg(pl.col("value").first().alias(name), pl.len().alias("different"))
+            .agg(pl.col("value").first(), pl.len().alias("different"))
             .collect()
         )
         torn = int((counted["different"] > 1).sum())
@@ -114,15 +115,14 @@ def _of_posts(
                 f"{torn:,} of {counted.height:,} users have more than one {name}; the most common "
                 "of each was taken"
             )
-        known = known.join(counted.drop("different"), on="user", how="left", maintain_order="left")
+        told = counted.select("user", pl.col("value").alias(name))
+        known = known.join(told, on="user", how="left", maintain_order="left")
     return known, remarks
 
 
 def _of_table(path: Path, wanted: Wanted, have: pl.Series) -> tuple[pl.DataFrame, list[str]]:
     """The rows of the table at `path` that are about users who posted, and remarks."""
     mapped = {"user": wanted.mapping["user"]} if "user" in wanted.mapping else {}
-    if path.is_dir():
-        raise InputError(f"{path} is a folder. Expected a table of users: jsonl, csv or parquet.")
     loaded = importer_for(path).load(path, _Table(mapped))
     for fault in loaded.faults:
         raise RowError(path, fault.row, fault.column, f"{fault.detail or fault.reason}. Mend it.")
@@ -157,16 +157,20 @@ def _of_table(path: Path, wanted: Wanted, have: pl.Series) -> tuple[pl.DataFrame
 def _merge(known: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     """Both as one; where both know something, `told` counts. Text and numbers make text."""
     both = [name for name in told.columns if name in known.columns and name != "user"]
-    kinds = {}
-    for name in both:
-        pair = (known[name].dtype, told[name].dtype)
-        numeric = all(kind.is_numeric() for kind in pair)
-        kinds[name] = pl.Utf8() if not numeric else max(pair, key=lambda kind: kind.is_float())
+    kinds = {name: _common(known[name], told[name]) for name in both}
     known, told = (_cast(table, kinds) for table in (known, told))
     joined = known.join(told, on="user", how="left", suffix="\x00", maintain_order="left")
     return joined.with_columns(pl.coalesce(f"{name}\x00", name).alias(name) for name in both).drop(
         f"{name}\x00" for name in both
     )
+
+
+def _common(first: pl.Series, second: pl.Series) -> pl.DataType:
+    """The kind that holds the values of both; a column without any has no say."""
+    kinds = [values.dtype for values in (first, second) if values.null_count() < len(values)]
+    if not kinds or not all(kind.is_numeric() for kind in kinds):
+        return pl.Utf8()
+    return max(kinds, key=lambda kind: kind.is_float())
 
 
 def _cast(table: pl.DataFrame, kinds: dict[str, pl.DataType]) -> pl.DataFrame:
@@ -213,8 +217,10 @@ def _refuse_json(source: Path, text: pl.Series, rows: pl.Series) -> None:
     for value in text.filter(like).unique(maintain_order=True).head(_TRIED):
         try:
             json.loads(value)
-        except (ValueError, RecursionError):
+        except ValueError:
             continue
+        except RecursionError:
+            pass  # nothing but JSON nests so deeply
         at = int((text == value).arg_max() or 0)
         raise _no_value(source, rows[at], text.name, value)
 
