@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,6 @@ from tests.experiments.test_report import read
 from tests.models.test_uhman import with_grid
 
 QUICK: dict[str, Any] = {"epochs": 1, "dim": 8}
-BALANCES = "balance_top" in {each.name for each in fields(Filter)}
-balances = pytest.mark.skipif(not BALANCES, reason="this Filter has no balance_top yet")
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +115,6 @@ def test_table_3_by_command(regions: Dataset, tmp_path: Path) -> None:
     assert "*0.0736*" in text
 
 
-@balances
 def test_table_2_makes_its_dataset_once(regions: Dataset, tmp_path: Path) -> None:
     procedure = replace(procedure_of("uhman:table2"), models=("popularity", "bilinear", "uhman"))
     values = reproduce(procedure, regions, tmp_path, seeds=(0,), pairs=QUICK)
@@ -136,7 +133,6 @@ def test_table_2_makes_its_dataset_once(regions: Dataset, tmp_path: Path) -> Non
         balanced_dataset(other, tmp_path / "balanced", "main", 150)
 
 
-@balances
 def test_figure_3(regions: Dataset, tmp_path: Path) -> None:
     values = reproduce(procedure_of("uhman:fig3"), regions, tmp_path, split="none-is-needed")
     natural = values["distributions"]["natural"]
@@ -154,7 +150,6 @@ def test_figure_3(regions: Dataset, tmp_path: Path) -> None:
         reproduce(procedure_of("uhman:fig3"), regions, tmp_path, pairs={"dim": 8})
 
 
-@balances
 def test_a_small_catalogue_is_balanced_by_a_quarter(regions: Dataset) -> None:
     few, many = balance_of(regions, 150), balance_of(regions, 2)
     assert few is not None

@@ -38,7 +38,7 @@ def balance_of(dataset: Dataset, top: int) -> Balance | None:
     note = f"Balanced: the {fewer} most used of {hashtags:,} hashtags were thinned out"
     if fewer < top:
         note += f" (the paper's {top} would be all of them, so a quarter)"
-    return Balance(Filter(**{"balance_top": fewer}), f"{note}.")
+    return Balance(Filter(balance_top=fewer), f"{note}.")
 
 
 def balanced_dataset(dataset: Dataset, target: Path, split: str, top: int) -> tuple[Dataset, str]:
