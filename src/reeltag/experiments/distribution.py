@@ -98,6 +98,9 @@ def _number(column: str, value: float) -> str:
 
 
 def _plot(uses: Uses) -> Plot:
+    matplotlib_figure()
+    from matplotlib.ticker import LogLocator
+
     def draw(ink: str) -> Any:
         figure = matplotlib_figure()(figsize=(7.2, 3.6), layout="constrained")
         axes = bare_axes(figure, ink, grid="y")
@@ -105,7 +108,9 @@ def _plot(uses: Uses) -> Plot:
             axes.plot(np.arange(1, len(counts) + 1), counts, color=_COLOURS[ink][name],
                       linewidth=1.8, drawstyle="steps-mid", label=name)  # fmt: skip
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:,.0f}")
+        axes.yaxis.set_minor_formatter("")
         axes.tick_params(which="minor", length=0)
         axes.set_xlim(left=1)
         axes.set_xlabel("hashtags, most used first", color=_WORDS[ink], fontsize=9)

@@ -96,8 +96,8 @@ def _write(order: Order, found: list[Swept], base: dict[str, int]) -> dict[str, 
     fixed = ", ".join(f"{each.symbol} = {base[each.setting]}" for each in order.procedure.sweeps)
     lead = (
         *order.procedure.lead,
-        f"Each point differs from {fixed} in one number. Judged on the test part, as the paper "
-        "did: to choose a setting, use reeltag tune, which never reads that part.",
+        f"Each point differs from {fixed} in one number at most. Judged on the test part, as the "
+        "paper did: to choose a setting, use reeltag tune, which never reads that part.",
         features_read(order.dataset, plan, plan.models),
     )
     parts: list[Plot | Table] = []
