@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reeltag.demo.filmstrip import WIDTH, Chip, Panel, filmstrip
-from reeltag.demo.lettering import clean, width, wrap
+from reeltag.recommend.lettering import clean, width, wrap
 
 images = pytest.importorskip("PIL.Image")
 

@@ -12,9 +12,10 @@ import pytest
 from reeltag.data.dataset import Dataset
 from reeltag.errors import ConfigError, DatasetError
 from reeltag.experiments.figure import Shown, draw_figure, show_posts
-from reeltag.experiments.papers import GCN_PHR_TABLE_3, GCN_PHR_TABLE_4
+from reeltag.experiments.papers.gcn_phr import TABLE_3, TABLE_4
+from reeltag.experiments.papers.procedure import Procedure
 from reeltag.experiments.plan import Plan
-from reeltag.experiments.reproduce import PROCEDURES, Procedure, procedure_of, reproduce
+from reeltag.experiments.reproduce import PROCEDURES, procedure_of, reproduce
 from reeltag.models.registry import REGISTRY
 from tests.cli.test_commands import reeltag
 from tests.experiments.test_report import read
@@ -32,7 +33,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_papers_numbers_are_printed_ones() -> None:
-    for table in (GCN_PHR_TABLE_3, GCN_PHR_TABLE_4):
+    for table in (TABLE_3, TABLE_4):
         assert set(table.numbers) == {"YFCC100M", "Instagram"}
         for rows in table.numbers.values():
             assert set(rows) == set(table.rows.values())
@@ -41,15 +42,15 @@ def test_the_papers_numbers_are_printed_ones() -> None:
                 assert p5 >= p10 >= p5 / 2
                 assert r5 <= r10 <= 2 * r5
                 assert p5 <= a5 <= a10 <= 1
-    assert GCN_PHR_TABLE_3.of("contagnet")["Instagram"][4] == 0.7444
-    assert GCN_PHR_TABLE_4.of("gcn-phr-i")["Instagram"][1:3] == (0.5833, 0.3473)
-    assert GCN_PHR_TABLE_3.of("gcn-phr") == GCN_PHR_TABLE_4.of("gcn-phr")
-    assert GCN_PHR_TABLE_3.of("popularity") == {}
+    assert TABLE_3.of("contagnet")["Instagram"][4] == 0.7444
+    assert TABLE_4.of("gcn-phr-i")["Instagram"][1:3] == (0.5833, 0.3473)
+    assert TABLE_3.of("gcn-phr") == TABLE_4.of("gcn-phr")
+    assert TABLE_3.of("popularity") == {}
 
 
 def test_printed_improvements_follow_from_the_numbers() -> None:
     """The paper's row of improvements over USHM, its best baseline, to its rounding."""
-    yfcc = GCN_PHR_TABLE_3.numbers["YFCC100M"]
+    yfcc = TABLE_3.numbers["YFCC100M"]
     ours, best = np.array(yfcc["GCN-PHR"]), np.array(yfcc["USHM"])
     found = 100 * (ours / best - 1)
     np.testing.assert_allclose(found, [2.90, 12.61, 5.34, 8.30, 0.01, 1.62], atol=0.06)
@@ -73,7 +74,7 @@ def test_a_table(dataset: Dataset, tmp_path: Path, registered: None) -> None:
 
 
 def test_a_figure(dataset: Dataset, tmp_path: Path) -> None:
-    procedure = Procedure("x:fig", "X, Figure 1", ("popularity", "user-history"))
+    procedure = Procedure("x:fig", "X, Figure 1", "posts", ("popularity", "user-history"))
     values = reproduce(procedure, dataset, tmp_path, users=["u1", "u3"])
     assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
     read((tmp_path / "report.html").read_text(encoding="utf-8"))

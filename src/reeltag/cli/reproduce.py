@@ -23,7 +23,7 @@ def command(
         [], "--config", help="MODEL=FILE.toml, such as the best.toml of a tuning; repeatable."
     ),
     user: list[str] = typer.Option(
-        [], "--user", help="A figure: whose posts to show; repeatable. Default: drawn by seed 0."
+        [], "--user", help="A figure of posts: whose to show; repeatable. Default: drawn by seed 0."
     ),
     out: Path = typer.Option(..., help="Folder for the report and the runs."),
     device: str = typer.Option("auto", help="auto, cpu, cuda, cuda:N or mps."),
@@ -34,6 +34,8 @@ def command(
     Writes report.html, report.md and report.json. The same command goes on after a kill.
 
     Example: reeltag reproduce gcn-phr:table4 news5 --seeds 3 --out table4
+
+    Example: reeltag reproduce uhman:fig4 clips --set epochs=30 --out sweeps
     """
     from reeltag.data.dataset import Dataset
     from reeltag.experiments.report import check_drawing

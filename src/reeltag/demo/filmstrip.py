@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reeltag.demo.lettering import clean, pillow, width, wrap, write
+from reeltag.recommend.lettering import clean, pillow, width, wrap, write
 from reeltag.storage import atomic_file
 
 Kind = Literal["hit", "own", "other"]

@@ -20,8 +20,8 @@ from reeltag.data.splits import Split
 _LIBRARIES = ("torch", "polars", "numpy", "scipy")
 
 
-def facts_of(dataset: Dataset, split: Split, command: str = "") -> dict[str, Any]:
-    """Command, date, data, split, versions and machine."""
+def facts_of(dataset: Dataset, split: Split | None, command: str = "") -> dict[str, Any]:
+    """Command, date, data, split (where one is used), versions and machine."""
     return {
         "command": command,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -34,17 +34,21 @@ def facts_of(dataset: Dataset, split: Split, command: str = "") -> dict[str, Any
                 for name, manifest in dataset.features.items()
             },
         },
-        "split": {
-            "name": split.name,
-            **asdict(split.recipe),
-            "counts": {part: len(split.rows(part)) for part in PARTS},
-        },
+        **({} if split is None else {"split": _split(split)}),
         "versions": {
             "reeltag": reeltag.__version__,
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in _LIBRARIES},
         },
         "machine": machine(),
+    }
+
+
+def _split(split: Split) -> dict[str, Any]:
+    return {
+        "name": split.name,
+        **asdict(split.recipe),
+        "counts": {part: len(split.rows(part)) for part in PARTS},
     }
 
 

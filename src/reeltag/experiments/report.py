@@ -10,7 +10,7 @@ from typing import Any
 
 from reeltag.experiments.compare import Comparison
 from reeltag.experiments.page import Page, html, markdown
-from reeltag.experiments.papers import PaperTable
+from reeltag.experiments.papers.procedure import PaperTable
 from reeltag.experiments.plots import Plot, matplotlib_figure, plots_of
 from reeltag.experiments.tables import Table, p_text, settings_lines, tables_of
 from reeltag.storage import write_bytes, write_text
@@ -22,15 +22,24 @@ def check_drawing() -> None:
 
 
 def write_report(
-    found: Comparison, out: Path, title: str, paper: PaperTable | None = None
+    found: Comparison,
+    out: Path,
+    title: str,
+    paper: PaperTable | None = None,
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Write the report of `found` into `out`; returns what `report.json` holds."""
+    """Write the report of `found` into `out`; returns what `report.json` holds.
+
+    `notes` stand below the finding: what a reader must know of how the data came about.
+    """
     tables, plots = tables_of(found, paper), plots_of(found)
     # The main tables, then the picture of them, then everything else.
     main = len(found.plan.protocols)
     parts: list[Table | Plot] = [*tables[:main], *plots, *tables[main:]]
-    page = Page(title, _lead(found), tuple(parts), _facts(found))
+    page = Page(title, (*_lead(found), *notes), tuple(parts), _facts(found))
     values = {"title": title, **found.as_json()}
+    if notes:
+        values["notes"] = list(notes)
     if paper is not None:
         values["paper"] = paper.as_json()
     write_page(page, out, values)
@@ -52,8 +61,8 @@ def write_page(page: Page, out: Path, values: Mapping[str, Any]) -> None:
 
 def fact_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Command, data, versions, date and machine, as name and value."""
-    data, split = facts["dataset"], facts["split"]
-    counts, parts = data["counts"], split["counts"]
+    data, split = facts["dataset"], facts.get("split")
+    counts = data["counts"]
     lines = [("command", facts["command"])] if facts["command"] else []
     features = ", ".join(f"{name} ({what})" for name, what in data["features"].items())
     return [
@@ -64,15 +73,19 @@ def fact_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{counts['hashtags']:,} hashtags, {counts['uses']:,} uses",
         ),
         ("features", features or "none"),
-        (
-            "split",
-            f"{split['name']} by {split['by']}, seed {split['seed']}: {parts['train']:,} train, "
-            f"{parts['validation']:,} validation, {parts['test']:,} test",
-        ),
+        *([("split", _split_line(split))] if split else []),
         ("versions", ", ".join(f"{name} {value}" for name, value in facts["versions"].items())),
         ("date", facts["date"]),
         ("machine", facts["machine"]),
     ]
+
+
+def _split_line(split: Mapping[str, Any]) -> str:
+    parts = split["counts"]
+    return (
+        f"{split['name']} by {split['by']}, seed {split['seed']}: {parts['train']:,} train, "
+        f"{parts['validation']:,} validation, {parts['test']:,} test"
+    )
 
 
 def finite(value: Any) -> Any:

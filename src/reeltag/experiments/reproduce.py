@@ -1,65 +1,31 @@
 """A paper's table or figure by name and a dataset in, its report on that dataset out.
 
-gcn-phr:table3    GCN-PHR against UTM, ConTagNet, CSMN, USHM, and our simple peers
-gcn-phr:table4    GCN-PHR against its variants I, II, III
-gcn-phr:fig3      a few test posts with what each model recommends, as a picture
+What each paper did lies in `reeltag.experiments.papers`, one file a paper.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from reeltag.data.dataset import Dataset
 from reeltag.errors import ConfigError
+from reeltag.experiments.balanced import balanced_dataset
 from reeltag.experiments.compare import compare
+from reeltag.experiments.distribution import show_distribution
 from reeltag.experiments.figure import draw_figure, show_posts
+from reeltag.experiments.order import Order, features_read
 from reeltag.experiments.page import Page
-from reeltag.experiments.papers import GCN_PHR_TABLE_3, GCN_PHR_TABLE_4, PaperTable
-from reeltag.experiments.plan import Plan, assign_settings, protocols_of, read_configs
+from reeltag.experiments.papers import gcn_phr, uhman
+from reeltag.experiments.papers.procedure import Kind, Procedure
 from reeltag.experiments.report import fact_lines, write_page, write_report
+from reeltag.experiments.sweep import show_sweeps
 from reeltag.models.registry import REGISTRY
 
-SIMPLE_PEERS = ("popularity", "user-history", "content-knn", "blend")
-"""Rules that no paper compares with and every table must."""
-
-
-@dataclass(frozen=True)
-class Procedure:
-    """What a paper did, ready for any dataset."""
-
-    name: str
-    title: str
-    models: tuple[str, ...]
-    paper: PaperTable | None = None
-    """The table whose numbers stand beside ours; none for a figure."""
-
-
-PROCEDURES = {
-    procedure.name: procedure
-    for procedure in (
-        Procedure(
-            "gcn-phr:table3",
-            "GCN-PHR, Table 3: against the baselines",
-            ("utm", "contagnet", "csmn", "ushm", "gcn-phr", *SIMPLE_PEERS),
-            GCN_PHR_TABLE_3,
-        ),
-        Procedure(
-            "gcn-phr:table4",
-            "GCN-PHR, Table 4: against its variants",
-            ("gcn-phr-i", "gcn-phr-ii", "gcn-phr-iii", "gcn-phr"),
-            GCN_PHR_TABLE_4,
-        ),
-        Procedure(
-            "gcn-phr:fig3",
-            "GCN-PHR, Figure 3: what each model recommends",
-            ("utm", "contagnet", "csmn", "ushm", "gcn-phr"),
-        ),
-    )
-}
+PROCEDURES = {each.name: each for each in (*gcn_phr.PROCEDURES, *uhman.PROCEDURES)}
 
 
 def procedure_of(name: str) -> Procedure:
@@ -94,9 +60,10 @@ def reproduce(
     device: str = "auto",
     command: str = "",
 ) -> dict[str, Any]:
-    """Fit the procedure's models, judge them as the paper did, write the report into `out`.
+    """Do what the procedure says, write the report into `out`.
 
-    A table is judged by the paper's protocol and by full ranking. A figure needs one seed.
+    A table is judged by the paper's protocol and by full ranking. A figure of posts needs one
+    seed, one of uses none.
 
     Args:
         pairs: settings as `--set` has them, by `MODEL.KEY` or bare `KEY`.
@@ -105,36 +72,55 @@ def reproduce(
 
     Returns what `report.json` holds.
     """
-    models = procedure.models
-    settings = assign_settings(models, pairs or {}, read_configs(models, configs))
-    figure = procedure.paper is None
-    plan = Plan(
-        models=models,
-        split=split,
-        seeds=tuple(seeds)[:1] if figure else tuple(seeds),
-        protocols=("full",) if figure else protocols_of("sampled"),
-        settings=settings,
-        device=device,
+    order = Order(
+        procedure, dataset, out, split, tuple(seeds), pairs or {}, configs, users, device, command
     )
-    title = f"{procedure.title}, on {dataset.path.name}"
-    found = compare(dataset, plan, out, command=command)
-    if not figure:
-        return {"procedure": procedure.name, **write_report(found, out, title, procedure.paper)}
-    shown = show_posts(dataset, plan, list(found.outcomes), out, users)
+    return _KINDS[procedure.kind](order)
+
+
+def _table(order: Order) -> dict[str, Any]:
+    procedure, title, notes = order.procedure, order.title, list(order.procedure.lead)
+    if procedure.balance_top:
+        order.settings()  # a wrong one is refused before a dataset is written
+        dataset, note = balanced_dataset(
+            order.dataset, order.out / "balanced", order.split, procedure.balance_top
+        )
+        order, notes = replace(order, dataset=dataset), [*notes, note]
+    plan = order.plan()
+    found = compare(order.dataset, plan, order.out, command=order.command)
+    if procedure.one_modality:
+        notes.append(features_read(order.dataset, plan, found.outcomes))
+    values = write_report(found, order.out, title, procedure.paper, tuple(notes))
+    return {"procedure": procedure.name, **values}
+
+
+def _posts(order: Order) -> dict[str, Any]:
+    plan = order.plan(order.seeds[:1])
+    found = compare(order.dataset, plan, order.out, command=order.command)
+    shown = show_posts(order.dataset, plan, list(found.outcomes), order.out, order.users)
     lead = (
         "Ten best hashtags of each model, full ranking. Green with a tick: on this post. Blue: "
         "not on this post, but on a training post of the same user. The paper marks them red "
         "and green. No number follows from a few posts; `reeltag compare` gives those.",
     )
     values = {
-        "procedure": procedure.name,
-        "title": title,
+        "procedure": order.procedure.name,
+        "title": order.title,
         "models": list(found.outcomes),
         "failed": [{"model": name, "reason": why} for name, why in found.failures.items()],
         "posts": [post.as_json() for post in shown],
         **found.facts,
     }
     failed = tuple(f"Left out: {name}: {why}" for name, why in found.failures.items())
-    page = Page(title, (*lead, *failed), (draw_figure(shown),), tuple(fact_lines(found.facts)))
-    write_page(page, out, values)
+    facts = tuple(fact_lines(found.facts))
+    page = Page(order.title, (*lead, *failed), (draw_figure(shown),), facts)
+    write_page(page, order.out, values)
     return values
+
+
+_KINDS: dict[Kind, Callable[[Order], dict[str, Any]]] = {
+    "table": _table,
+    "posts": _posts,
+    "distribution": show_distribution,
+    "sweep": show_sweeps,
+}

@@ -9,7 +9,7 @@ from reeltag.evaluation.protocols import SAMPLED_NEGATIVES
 from reeltag.evaluation.significance import LEVEL, RESAMPLES, PairedTest
 from reeltag.experiments.compare import Comparison
 from reeltag.experiments.outcomes import Outcome, Spread
-from reeltag.experiments.papers import WHY_NOT, PaperTable
+from reeltag.experiments.papers.procedure import PaperTable
 
 LIKE_BEST = "≈"
 PROTOCOLS = {
@@ -98,7 +98,7 @@ def quality(found: Comparison, protocol: str, paper: PaperTable | None = None) -
             "all of them are ranked: the numbers are those of the full ranking."
         )
     if paper:
-        notes += [f"Grey: {paper.source}. {WHY_NOT}", *([paper.note] if paper.note else [])]
+        notes += [f"Grey: {paper.source}. {paper.why_not}", *([paper.note] if paper.note else [])]
     title = f"Quality, {PROTOCOLS[protocol]}"
     if protocol == "full":
         title += " (headline)"

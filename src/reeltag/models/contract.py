@@ -9,6 +9,8 @@ and in one of three ways to learn:
     Trained      `fit` prepares (graphs, normalisers), then a trainer minimises `loss`
     Validated    `fit` counts, then `choose` sets a few numbers by the validation posts
 
+One that weighs what it sees tells so (`Attentive`).
+
 The rest of the system sees only `encode`, `score_all` and `score_pairs`. All state lives
 in parameters and registered buffers, so one safetensors file stores any model.
 """
@@ -238,3 +240,19 @@ class Validated(Model):
     @abstractmethod
     def choose(self, posts: Iterable[tuple[PostBatch, Ragged]], judge: Judge) -> None:
         """Set what is chosen. Blocks of validation posts with the hashtags each carries."""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Where a model looked: regions (B, T, R), the parts of each frame; frames (B, T)."""
+
+    regions: Tensor
+    frames: Tensor
+
+
+class Attentive(Model):
+    """A model that weighs the frames of a clip, and the regions of each."""
+
+    @abstractmethod
+    def attention(self, posts: PostBatch) -> Attention:
+        """Where it looks for these users in these posts; zeros where nothing is there."""

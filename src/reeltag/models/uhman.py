@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -11,7 +10,16 @@ from torch import Tensor, nn
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
-from reeltag.models.contract import Encoded, Factorised, ModelConfig, Sizes, Trained, TrainingBatch
+from reeltag.models.contract import (
+    Attention,
+    Attentive,
+    Encoded,
+    Factorised,
+    ModelConfig,
+    Sizes,
+    Trained,
+    TrainingBatch,
+)
 from reeltag.models.layers.guided_attention import GuidedAttention
 from reeltag.models.layers.profile import ProfileVector
 from reeltag.models.layers.regions import RegionNetwork
@@ -43,15 +51,7 @@ class UhmanConfig(ModelConfig):
         return self
 
 
-@dataclass(frozen=True)
-class Attention:
-    """Where the model looked: regions (B, T, R), the parts of each frame; frames (B, T)."""
-
-    regions: Tensor
-    frames: Tensor
-
-
-class Uhman(Factorised, Trained):
+class Uhman(Factorised, Trained, Attentive):
     """The user asks; the regions of each frame, then the frames, answer.
 
         r = FFN(region)                                        §2.2

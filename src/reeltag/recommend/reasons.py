@@ -4,12 +4,14 @@
     similar   how many of the most similar training posts carry it, and which
     word      a caption word that went with it in training, or that spells it
     popular   where nothing else is true: how often everybody used it
+    look      where the model looked, of models that tell (`reeltag.recommend.look`)
 
 Similar posts and caption words count only where the hashtag is clearly more frequent
 among them than everywhere, so a word such as "the" never explains a popular hashtag.
 
 Reasons are counted, never guessed; a model need not have looked at the same facts, so
-they say why the hashtag is plausible, not what the model computed.
+they say why the hashtag is plausible, not what the model computed. The last kind alone
+is about the model, and the same for all hashtags of a post.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import polars as pl
 import torch
 
 from reeltag.data.batches import PostBatch
+from reeltag.data.pooled import pooled
 from reeltag.data.vocabulary import Vocabulary
 from reeltag.training.evidence import Evidence
 from reeltag.words import words as words_in
@@ -93,7 +96,7 @@ class Reasons:
         if nearest is None or not any(bool(p.any()) for p in posts.present.values()):
             return self.evidence.posts.clear().with_columns(cosine=pl.lit(0.0))
         with torch.no_grad():
-            cosines, positions = nearest.neighbours(posts)
+            cosines, positions = nearest.neighbours(pooled(posts))
         rows = self.evidence.posts[positions[0].cpu().numpy()]
         near = rows.with_columns(cosine=pl.Series(cosines[0].cpu().numpy().astype(np.float64)))
         return near.filter(pl.col("cosine") > 0)

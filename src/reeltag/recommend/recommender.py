@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +18,9 @@ from torch import Tensor
 from reeltag.data.batches import PostBatch, single_post
 from reeltag.errors import ConfigError
 from reeltag.evaluation.ranking import top_k
-from reeltag.features.single import features_of
+from reeltag.features.single import Extracted, features_of
 from reeltag.hashtags import strip
+from reeltag.recommend.look import Look, look_of
 from reeltag.recommend.reasons import Reason, Reasons
 from reeltag.training.evidence import load_evidence
 from reeltag.training.run import Run, load_run
@@ -55,15 +56,18 @@ class Answer:
     warnings: list[str]
     timing_ms: dict[str, float]
     frames: NDArray[np.uint8] | None = field(default=None, repr=False)
+    look: Look | None = None
+    """Where the model looked, if it is one that weighs frames."""
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's object."""
+        """The contract's object; `attention` is in it where the model has any."""
         return {
             "user": self.user,
             "known_user": self.known_user,
             "hashtags": [tag.as_json() for tag in self.hashtags],
             "warnings": self.warnings,
             "timing_ms": {name: round(value, 3) for name, value in self.timing_ms.items()},
+            **({} if self.look is None else {"attention": self.look.as_json()}),
         }
 
 
@@ -117,17 +121,50 @@ class Recommender:
 
         Whatever is missing or cannot be read is scored as missing and said in `warnings`.
         """
+        return self.answers([user], clip, caption, k, explain, profile)[0]
+
+    def answers(
+        self,
+        users: Sequence[str | None],
+        clip: Path | str | None = None,
+        caption: str | None = None,
+        k: int = 10,
+        explain: bool = True,
+        profile: Mapping[str, Any] | None = None,
+    ) -> list[Answer]:
+        """What `answer` says of one post for each of `users`; the clip is read once.
+
+        `profile` is that of the first of them.
+        """
         if k < 1:
             raise ConfigError(f"Got k={k}, expected 1 or more.")
-        start = time.perf_counter()
         text = strip(caption) if caption else ""
+        start = time.perf_counter()
         manifests = list(self.run.manifests.values())
         extracted = features_of(manifests, Path(clip) if clip else None, text or None)
+        reading = time.perf_counter() - start
+        return [
+            self._answer(user, extracted, text, k, explain, None if place else profile, reading)
+            for place, user in enumerate(users)
+        ]
+
+    def _answer(
+        self,
+        user: str | None,
+        extracted: Extracted,
+        text: str,
+        k: int,
+        explain: bool,
+        profile: Mapping[str, Any] | None,
+        reading: float,
+    ) -> Answer:
+        """One user's answer; `reading` seconds were spent on the post before."""
+        start = time.perf_counter() - reading
         warnings = list(extracted.warnings)
         user_id = self.run.users.id_of(user)
         if user is not None and user_id < 0 and len(self.run.users):
             warnings.append(f"user {user!r} is not among the {len(self.run.users)} known ones")
-        if manifests and not any(v is not None for v in extracted.values.values()):
+        if extracted.values and not any(v is not None for v in extracted.values.values()):
             warnings.append("no feature of this post could be read: scored by its user alone")
         words = self.run.words.ids_of(pl.Series(sorted(set(words_in(text))), dtype=pl.Utf8))
         fields = self._fields(user_id, profile)
@@ -138,9 +175,14 @@ class Recommender:
         begin = time.perf_counter()
         ids, scores = self._rank(posts, k)
         scored = time.perf_counter()
+        look = look_of(self.run.model, posts, extracted)
         reasons: list[list[Reason]] = [[] for _ in ids]
         if explain:
-            reasons = self._reasons.of(ids, posts, user_id, text)
+            seen = None if look is None else look.reason()
+            reasons = [
+                [*counted, *([] if seen is None else [seen])]
+                for counted in self._reasons.of(ids, posts, user_id, text)
+            ]
         names = self.run.hashtags.names
         return Answer(
             user=user,
@@ -159,6 +201,7 @@ class Recommender:
                 "total": 1e3 * (time.perf_counter() - start),
             },
             frames=extracted.frames,
+            look=look,
         )
 
     def _fields(self, user: int, profile: Mapping[str, Any] | None) -> Tensor:

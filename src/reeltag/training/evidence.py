@@ -3,20 +3,22 @@
     evidence/posts.parquet      post id, user id and hashtag ids of each training post
     evidence/words.parquet      word, hashtag, posts: training captions with the word that
                                 carry the hashtag; word_posts: those with the word at all
-    evidence/nearest.safetensors  a fitted content-knn (float16), where there are features
+    evidence/nearest.safetensors  a fitted content-knn (float16), where there are features;
+                                of sequences and grids it compares the means
 
 No caption is kept: a run can be shared without the texts it learned from.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 from safetensors.torch import load_file, save
 
 from reeltag.data.corpus import TrainingSet
+from reeltag.data.pooled import PooledReader, pooled_manifests
 from reeltag.errors import RunError
 from reeltag.models.content_knn import ContentKnn, ContentKnnConfig
 from reeltag.models.contract import Sizes
@@ -57,9 +59,10 @@ def save_evidence(folder: Path, training: TrainingSet, post_ids: pl.Series) -> N
     )
     write_parquet(folder / "posts.parquet", table)
     write_parquet(folder / "words.parquet", word_counts(training.captions, table["hashtags"]))
-    if training.manifests:
-        model = ContentKnn(ContentKnnConfig(neighbours=NEIGHBOURS), Sizes.of(training))
-        model.fit(training)
+    vectors = replace(training, reader=PooledReader(training.reader))
+    if vectors.manifests:
+        model = ContentKnn(ContentKnnConfig(neighbours=NEIGHBOURS), Sizes.of(vectors))
+        model.fit(vectors)
         tensors = model.tensors()
         tensors["vectors"] = tensors["vectors"].half()
         write_bytes(folder / "nearest.safetensors", save(tensors))
@@ -90,7 +93,8 @@ def load_evidence(folder: Path, sizes: Sizes) -> Evidence:
         words = pl.read_parquet(folder / "words.parquet")
         nearest = None
         if (folder / "nearest.safetensors").is_file():
-            nearest = ContentKnn(ContentKnnConfig(neighbours=NEIGHBOURS), sizes)
+            vectors = replace(sizes, manifests=pooled_manifests(sizes.manifests))
+            nearest = ContentKnn(ContentKnnConfig(neighbours=NEIGHBOURS), vectors)
             tensors = load_file(folder / "nearest.safetensors")
             nearest.load_tensors({**tensors, "vectors": tensors["vectors"].float()})
     except (OSError, pl.exceptions.PolarsError, KeyError, ValueError) as fault:

@@ -31,7 +31,7 @@ def pillow() -> Any:
         import PIL.ImageDraw
         import PIL.ImageFont
     except ImportError as fault:
-        raise MissingExtraError("Pillow, which draws the filmstrip,", "media") from fault
+        raise MissingExtraError("Pillow, which draws pictures,", "media") from fault
     return PIL
 
 

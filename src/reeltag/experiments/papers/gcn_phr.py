@@ -1,65 +1,26 @@
-"""A paper's table by name in, its printed numbers with their source out.
+"""GCN-PHR (Wei et al., ACM MM 2019): Tables 3 and 4 and Figure 3.
 
-They are shown beside ours in grey, never compared: see `WHY_NOT`.
+table3    GCN-PHR against UTM, ConTagNet, CSMN, USHM, and our simple peers
+table4    GCN-PHR against its variants I, II, III
+fig3      a few test posts with what each model recommends, as a picture
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from reeltag.experiments.papers.procedure import SIMPLE_PEERS, PaperTable, Procedure
 
-WHY_NOT = (
+_WHY_NOT = (
     "The paper's numbers are not comparable with ours: they come from other posts, users and "
     "hashtags, and they rank a post's hashtags among 1,000 sampled ones, whose difficulty depends "
     "on the size and the popularity curve of the catalogue they are drawn from."
 )
-"""One sentence for every table that shows a paper's numbers."""
-
-Columns = tuple[float, float, float, float, float, float]
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """A printed table: data set to model to one number a column."""
-
-    source: str
-    columns: tuple[str, ...]
-    """Our names of the metrics, in the paper's order."""
-    headings: tuple[str, ...]
-    """The paper's names of them."""
-    numbers: Mapping[str, Mapping[str, Columns]]
-    rows: Mapping[str, str]
-    """Our name of a model to the paper's."""
-    note: str = ""
-
-    def of(self, model: str) -> dict[str, Columns]:
-        """Data set to the numbers printed for one of our models; empty where it has none."""
-        name = self.rows.get(model)
-        if name is None:
-            return {}
-        return {data: rows[name] for data, rows in self.numbers.items()}
-
-    def as_json(self) -> dict[str, Any]:
-        """Source, columns and numbers by our names of the models."""
-        return {
-            "source": self.source,
-            "why_not_comparable": WHY_NOT,
-            "note": self.note,
-            "columns": list(self.columns),
-            "numbers": {
-                data: {ours: list(rows[theirs]) for ours, theirs in self.rows.items()}
-                for data, rows in self.numbers.items()
-            },
-        }
-
-
 _COLUMNS = ("precision@5", "precision@10", "recall@5", "recall@10", "accuracy@5", "accuracy@10")
 _HEADINGS = ("P@5", "P@10", "R@5", "R@10", "A@5", "A@10")
 _PAPER = "Wei et al., Personalized Hashtag Recommendation for Micro-videos, ACM MM 2019"
 
-GCN_PHR_TABLE_3 = PaperTable(
+TABLE_3 = PaperTable(
     source=f"{_PAPER}, Table 3",
+    why_not=_WHY_NOT,
     columns=_COLUMNS,
     headings=_HEADINGS,
     numbers={
@@ -87,8 +48,9 @@ GCN_PHR_TABLE_3 = PaperTable(
     },
 )
 
-GCN_PHR_TABLE_4 = PaperTable(
+TABLE_4 = PaperTable(
     source=f"{_PAPER}, Table 4",
+    why_not=_WHY_NOT,
     columns=_COLUMNS,
     headings=_HEADINGS,
     numbers={
@@ -111,4 +73,27 @@ GCN_PHR_TABLE_4 = PaperTable(
         "gcn-phr-iii": "Variant-III",
         "gcn-phr": "GCN-PHR",
     },
+)
+
+PROCEDURES = (
+    Procedure(
+        "gcn-phr:table3",
+        "GCN-PHR, Table 3: against the baselines",
+        models=("utm", "contagnet", "csmn", "ushm", "gcn-phr", *SIMPLE_PEERS),
+        protocol="sampled",
+        paper=TABLE_3,
+    ),
+    Procedure(
+        "gcn-phr:table4",
+        "GCN-PHR, Table 4: against its variants",
+        models=("gcn-phr-i", "gcn-phr-ii", "gcn-phr-iii", "gcn-phr"),
+        protocol="sampled",
+        paper=TABLE_4,
+    ),
+    Procedure(
+        "gcn-phr:fig3",
+        "GCN-PHR, Figure 3: what each model recommends",
+        kind="posts",
+        models=("utm", "contagnet", "csmn", "ushm", "gcn-phr"),
+    ),
 )

@@ -1,0 +1,88 @@
+"""What a paper did for one table or figure, and the numbers it printed, free of any dataset.
+
+Printed numbers are shown beside ours in grey, never compared: each table says why not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from reeltag.evaluation.protocols import Protocol
+
+SIMPLE_PEERS = ("popularity", "user-history", "content-knn", "blend")
+"""Rules that no paper compares with and every table must."""
+
+Kind = Literal["table", "posts", "distribution", "sweep"]
+"""A table of models; some posts with what each model recommends; how often each hashtag is
+used; one model with one setting after the other varied."""
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A printed table: data set to model to one number a column."""
+
+    source: str
+    why_not: str
+    """One sentence: why its numbers cannot be compared with ours."""
+    columns: tuple[str, ...]
+    """Our names of the metrics, in the paper's order."""
+    headings: tuple[str, ...]
+    """The paper's names of them."""
+    numbers: Mapping[str, Mapping[str, tuple[float, ...]]]
+    rows: Mapping[str, str]
+    """Our name of a model to the paper's."""
+    note: str = ""
+
+    def of(self, model: str) -> dict[str, tuple[float, ...]]:
+        """Data set to the numbers printed for one of our models; empty where it has none."""
+        name = self.rows.get(model)
+        if name is None:
+            return {}
+        return {data: rows[name] for data, rows in self.numbers.items()}
+
+    def as_json(self) -> dict[str, Any]:
+        """Source, columns and numbers by our names of the models."""
+        return {
+            "source": self.source,
+            "why_not_comparable": self.why_not,
+            "note": self.note,
+            "columns": list(self.columns),
+            "numbers": {
+                data: {ours: list(rows[theirs]) for ours, theirs in self.rows.items()}
+                for data, rows in self.numbers.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One setting and the values it is given, everything else as it is."""
+
+    setting: str
+    symbol: str
+    """The paper's name of it."""
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """What a paper did, ready for any dataset."""
+
+    name: str
+    title: str
+    kind: Kind = "table"
+    models: tuple[str, ...] = ()
+    protocol: Protocol = "full"
+    """The paper's own; tables give full ranking too."""
+    tops: tuple[int, ...] = (5, 10)
+    paper: PaperTable | None = None
+    """The table whose numbers stand beside ours; none for a figure."""
+    balance_top: int = 0
+    """So many of the most used hashtags are first made about as rare as the others."""
+    one_modality: bool = False
+    """Models that read vectors get visual ones where the others read a grid of regions."""
+    sweeps: tuple[Sweep, ...] = ()
+    lead: tuple[str, ...] = ()
+    """What a reader must know of the paper's own, said first."""
