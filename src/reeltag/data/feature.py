@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,6 +32,8 @@ from reeltag.storage import read_toml, write_toml
 FORMAT = 1
 Kind = Literal["vector", "sequence", "grid"]
 _BLOCK_ROWS = 4096
+_IN_MEMORY = 256 << 20
+"""Bytes of chosen rows that are gathered in memory; more go to a file."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +124,13 @@ class Feature:
         return np.asarray(self.values[posts])
 
     def select(self, posts: NDArray[np.int64]) -> Feature:
-        """The feature restricted to `posts`, in that order (ragged rows gathered in memory)."""
+        """The feature restricted to `posts`, in that order; large ones gathered on disk."""
         if self.offsets is None:
             return Feature(self.manifest, np.asarray(self.values[posts]), self.present[posts])
         lengths = np.diff(self.offsets)[posts]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         index = np.repeat(self.offsets[posts] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Feature(self.manifest, np.asarray(self.values[index]), self.present[posts], offsets)
+        return Feature(self.manifest, _gathered(self.values, index), self.present[posts], offsets)
 
     def check(self, file: Path | None = None) -> None:
         """Raise `DatasetError` where a value is not finite, naming the post's row."""
@@ -166,6 +169,20 @@ class Feature:
                 f"Feature {folder} is damaged: {fault}. Extract it again."
             ) from fault
         return Feature(manifest, values, present, offsets)
+
+
+def _gathered(values: NDArray[Any], index: NDArray[np.int64]) -> NDArray[Any]:
+    """Rows `index` of `values`: in memory, or in an unnamed file where they take much."""
+    shape = (len(index), *values.shape[1:])
+    size = int(np.prod(shape)) * values.itemsize
+    if size <= max(_IN_MEMORY, 0):
+        return np.asarray(values[index])
+    with tempfile.TemporaryFile() as stream:
+        stream.truncate(size)
+        found = np.memmap(stream, values.dtype, "r+", shape=shape)
+    for start in range(0, len(index), _BLOCK_ROWS):
+        found[start : start + _BLOCK_ROWS] = values[index[start : start + _BLOCK_ROWS]]
+    return found
 
 
 def read_manifest(folder: Path) -> Manifest:
