@@ -12,7 +12,7 @@ from reeltag.errors import InputError
 
 
 def test_the_whole_road_on_generated_clips(tmp_path: Path) -> None:
-    demo = run_demo(tmp_path / "demo", posts=60)
+    demo = run_demo(tmp_path / "demo", posts=60, region_posts=40, region_seeds=1)
     assert set(demo.reports) == set(MODELS)
     assert demo.example.hashtags
     assert demo.example.frames is not None
@@ -20,9 +20,12 @@ def test_the_whole_road_on_generated_clips(tmp_path: Path) -> None:
     assert demo.filmstrip.stat().st_size > 10_000
     stored = json.loads((tmp_path / "demo" / "report.json").read_text())
     assert stored["generated"] is True
-    again = run_demo(tmp_path / "demo", posts=60)
+    assert set(stored["regions"]["models"]) == {"uhman", "uhman-a", "uhman-b"}
+    assert set(stored["regions"]["uhman_against"]) == {"uhman-a", "uhman-b"}
+    again = run_demo(tmp_path / "demo", posts=60, region_posts=40, region_seeds=1)
     for name, report in demo.reports.items():
         assert again.reports[name].metrics == report.metrics
+    assert again.regions == demo.regions
 
 
 def test_a_folder_of_somebody_elses_is_refused(tmp_path: Path) -> None:

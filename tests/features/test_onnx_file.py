@@ -67,6 +67,39 @@ class TestOnnxVisualSequence(ClipContract):
         return make("visual", f"onnx:{file}")
 
 
+class TestOnnxRegions(ClipContract):
+    """Frames themselves as a map of 3 channels: 8 x 8 regions."""
+
+    lacking = "audio-only"
+
+    @pytest.fixture
+    def extractor(self, tmp_path):
+        node = helper.make_node("Identity", ["x"], ["y"])
+        file = write_model(tmp_path / "map.onnx", [node], ["n", 3, 8, 8])
+        (tmp_path / "map.toml").write_text('pool = "regions"\nfps = 4\nframes = 5\n')
+        return make("visual", f"onnx:{file}")
+
+    def test_is_a_grid(self, extractor):
+        manifest = extractor.manifest()
+        assert (manifest.kind, manifest.shape, manifest.dtype) == ("grid", (64, 3), "float16")
+        assert manifest.options["fps"] == 4
+        assert manifest.options["frames"] == 5
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_regions_lie_row_by_row_whatever_the_layout(tmp_path, layout):
+    shape = ["n", 3, 4, 4] if layout == "NCHW" else ["n", 4, 4, 3]
+    node = helper.make_node("Identity", ["x"], ["y"])
+    file = write_model(tmp_path / "map.onnx", [node], shape)
+    (tmp_path / "map.toml").write_text('pool = "regions"\nmean = [0, 0, 0]\nstd = [1, 1, 1]\n')
+    frames = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
+    decoded = Decoded(frames, (0.0, 1.0), None, None, 2.0)
+    entry = make("visual", f"onnx:{file}").extract(decoded)
+    np.testing.assert_allclose(entry, frames.reshape(2, 16, 3) / 255, atol=1e-3)
+    (tmp_path / "map.toml").write_text('pool = "regions"\nproject = 2\n')
+    assert make("visual", f"onnx:{file}").extract(decoded).shape == (2, 16, 2)
+
+
 class TestOnnxAcoustic(ClipContract):
     lacking = "video-only"
 
@@ -114,7 +147,10 @@ def test_the_network_is_found_again_wherever_its_file_went(tmp_path):
     [
         ("sise = 3", "Got sise for the model colour, expected colour"),
         ('output = "z"', "expected one of y"),
-        ('pool = "max"', "expected mean or none"),
+        ('pool = "max"', "expected mean or none or regions"),
+        ('pool = "regions"', "expected a map of each frame"),
+        ("project = 2", 'say pool = "regions"'),
+        ("fps = 0", "0.0 frames a second"),
         ('layout = "CHWN"', "expected NCHW or NHWC"),
         ("std = [1.0]", "three values"),
         ("size = [", "not valid TOML"),

@@ -12,7 +12,9 @@ from reeltag.cli.show import print_table
 def command(
     dataset: Path = typer.Argument(..., help="Dataset folder."),
     visual: list[str] = typer.Option(
-        [], help="efficientnet-lite1 (vector), -frames, -regions, onnx:FILE; may be repeated."
+        [],
+        help="efficientnet-lite1 (vector), -frames, -regions, onnx:FILE; options after a colon: "
+        "efficientnet-lite1-regions:fps=5,frames=60,project=128; may be repeated.",
     ),
     acoustic: list[str] = typer.Option(
         [], help="logmel (vector), spectrogram (6 × 512), onnx:FILE."

@@ -1,6 +1,7 @@
 """An empty folder in; generated clips, every stop of the road and its results out.
 
 clips/           mp4 files with sidecars (generated)
+regions/         the world of regions (`reeltag.demo.region_run`): clips and dataset
 dataset/         imported, with features and the split `main`
 runs/<model>/    one run a model
 filmstrip.png    test clips with what gcn-phr recommends for them
@@ -24,6 +25,7 @@ from reeltag.data.importers import import_posts
 from reeltag.data.splits import SplitRecipe, make_split, open_split
 from reeltag.demo.clips import make_clips
 from reeltag.demo.filmstrip import Chip, Panel, filmstrip
+from reeltag.demo.region_run import POSTS, SEEDS, RegionsReport, run_regions
 from reeltag.errors import InputError
 from reeltag.evaluation.evaluate import Report
 from reeltag.experiments.judge import evaluate_run
@@ -54,6 +56,7 @@ class Demo:
     reports: dict[str, Report]
     example: Answer
     filmstrip: Path
+    regions: RegionsReport
     seconds: dict[str, float]
 
     def as_json(self) -> dict[str, Any]:
@@ -67,17 +70,25 @@ class Demo:
             "models": {name: report.as_json() for name, report in self.reports.items()},
             "example": self.example.as_json(),
             "filmstrip": str(self.filmstrip),
+            "regions": self.regions.as_json(),
             "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
         }
 
 
-def run_demo(folder: Path, posts: int = 300, seed: int = 0) -> Demo:
+def run_demo(
+    folder: Path,
+    posts: int = 300,
+    seed: int = 0,
+    region_posts: int = POSTS,
+    region_seeds: int = SEEDS,
+) -> Demo:
     """Make clips and go the whole road on them: import, extract, split, train, judge, recommend.
 
+    Then the same on the world of regions, whose models are trained with `region_seeds` seeds.
     Clips and features of an earlier demo in `folder` are used again; the rest is redone.
     Raises `InputError` where `folder` holds anything but an earlier demo.
     """
-    known = {"clips", "dataset", "runs", "filmstrip.png", "report.json"}
+    known = {"clips", "dataset", "runs", "filmstrip.png", "regions", "report.json"}
     strangers = {p.name for p in folder.iterdir()} - known if folder.is_dir() else set()
     if strangers:
         raise InputError(
@@ -114,6 +125,9 @@ def run_demo(folder: Path, posts: int = 300, seed: int = 0) -> Demo:
         [panel for panel, _ in answers],
         "What gcn-phr recommends for clips it has not seen",
     ))  # fmt: skip
+    regions = timed(f"regions ({region_posts} clips, {region_seeds} seeds)", lambda: run_regions(
+        folder / "regions", region_posts, seed, region_seeds
+    ))  # fmt: skip
     counts = dataset.counts
     demo = Demo(
         folder=folder,
@@ -123,6 +137,7 @@ def run_demo(folder: Path, posts: int = 300, seed: int = 0) -> Demo:
         reports=reports,
         example=answers[0][1],
         filmstrip=folder / "filmstrip.png",
+        regions=regions,
         seconds=seconds,
     )
     write_text(folder / "report.json", json.dumps(demo.as_json(), ensure_ascii=False, indent=1))

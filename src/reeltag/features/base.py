@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,15 +33,27 @@ class Extractor(ABC):
     """Raised whenever the values change for the same input."""
     licence: str = ""
     weights_sha256: str = ""
+    settable: ClassVar[Mapping[str, Callable[[str], Any]]] = {}
+    """Options that may be named (`NAME:KEY=VALUE,...`), and what reads their values."""
 
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
         """Every setting that decides the values; an extractor is made again from these."""
+        self.unusual: dict[str, Any] = {}
+        """Those of them that are not the usual ones, which the folder's name tells."""
 
     @property
     def feature_name(self) -> str:
-        """Folder name of the feature: `<modality>-<extractor>`."""
-        return f"{self.modality}-{self.name.removeprefix('onnx:')}"
+        """Folder name of the feature: `<modality>-<extractor>`, then unusual options.
+
+        So features of one extractor in two ways lie side by side:
+        `visual-efficientnet-lite1-regions-fps5-frames12`.
+        """
+        told = "".join(
+            f"-{key}{f'{value:g}' if isinstance(value, float) else value}"
+            for key, value in sorted(self.unusual.items())
+        )
+        return f"{self.modality}-{self.name.removeprefix('onnx:')}{told}"
 
     def manifest(self, feature_name: str | None = None) -> Manifest:
         """What the extractor makes, as stored beside the values."""

@@ -87,6 +87,8 @@ def extract(
         for modality, names in (("visual", visual), ("acoustic", acoustic), ("textual", textual))
         for name in dict.fromkeys(names)
     ]
+    # The same options may be written in two ways.
+    made = list({(e.feature_name, e.manifest().fingerprint): e for e in made}.values())
     if not made:
         raise ConfigError("No extractor was named. Expected one, such as efficientnet-lite1.")
     stored = dataset.features

@@ -8,13 +8,16 @@ Beside `FILE.onnx` may stand `FILE.toml`; every key is optional:
     std = [0.5, 0.5, 0.5]    frames: divided by
     colour = "RGB"           frames: or BGR
     fit = "crop"             frames: or squash
-    frames = 8               frames: how many of a clip
+    frames = 8               frames: how many of a clip; with fps, at most so many
+    fps = 5                  frames: so many a second instead
     input = "waveform"       sound: (samples,); or "log-mel": (n, patch, 64), VGGish's
     rate = 16000             sound: samples a second
     seconds = 60             sound: at most so many
     patch = 96               sound: log-mel frames of one patch
     output = "features"      name of the output; else the first
-    pool = "mean"            one vector a clip; "none": a sequence of rows
+    pool = "mean"            one vector a clip; "none": a sequence of rows; "regions", frames
+                             alone: a grid, a row for each place of the network's last map
+    project = 128            frames, with "regions": a random projection of each row
     licence = "..."
 The file is copied into the user's cache under its hash, and the settings into the
 feature's manifest, so that a run finds the very same network again.
@@ -29,21 +32,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reeltag.data.feature import Kind
 from reeltag.errors import ConfigError
 from reeltag.features.acoustic import MELS, RATE, log_mel
 from reeltag.features.backbones.cache import keep_model, kept_model
 from reeltag.features.backbones.session import Network, network
 from reeltag.features.base import ClipExtractor
+from reeltag.features.projection import SEED, project
+from reeltag.features.visual import frames_wanted, stored_frames
 from reeltag.media.decode import Decoded
-from reeltag.media.request import Frames, Request, Sound
+from reeltag.media.request import Request, Sound
 from reeltag.storage import read_toml
 
-VISUAL = {"size", "layout", "mean", "std", "colour", "fit", "frames", "output", "pool", "licence"}
+VISUAL = {
+    "size", "layout", "mean", "std", "colour", "fit", "frames", "fps", "output", "pool",
+    "project", "project_seed", "licence",
+}  # fmt: skip
 ACOUSTIC = {"input", "rate", "seconds", "patch", "output", "pool", "licence"}
+KINDS: dict[str, Kind] = {"mean": "vector", "none": "sequence", "regions": "grid"}
+"""What each way to pool gives."""
 
 
 class _OnnxFile(ClipExtractor):
     keys: set[str]
+    pools: tuple[str, ...]
 
     def __init__(self, stem: str, digest: str, options: Mapping[str, Any], threads: int) -> None:
         super().__init__()
@@ -69,10 +81,12 @@ class _OnnxFile(ClipExtractor):
                 f"expected one of {', '.join(self._network.outputs)}."
             )
         pool = str(options.get("pool", "mean"))
-        if pool not in ("mean", "none"):
-            raise ConfigError(f"Got pool {pool!r} for the model {stem}, expected mean or none.")
+        if pool not in self.pools:
+            raise ConfigError(
+                f"Got pool {pool!r} for the model {stem}, expected {' or '.join(self.pools)}."
+            )
         self.options = {"output": output, "pool": pool}
-        self.kind = "vector" if pool == "mean" else "sequence"
+        self.kind = KINDS[pool]
 
     def _rows(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """The network's answer as (rows, dim): maps are averaged over their places."""
@@ -86,9 +100,9 @@ class _OnnxFile(ClipExtractor):
 
 
 class OnnxVisual(_OnnxFile):
-    """Frames through the user's network: (dim,), or (frames, dim) unpooled."""
+    """Frames through the user's network: (dim,), (frames, dim) or (frames, regions, dim)."""
 
-    modality, keys = "visual", VISUAL
+    modality, keys, pools = "visual", VISUAL, tuple(KINDS)
 
     def __init__(self, stem: str, digest: str, options: Mapping[str, Any], threads: int) -> None:
         super().__init__(stem, digest, options, threads)
@@ -99,23 +113,55 @@ class OnnxVisual(_OnnxFile):
             "mean": [float(v) for v in options.get("mean", (0.5, 0.5, 0.5))],
             "std": [float(v) for v in options.get("std", (0.5, 0.5, 0.5))],
             "colour": str(options.get("colour", "RGB")),
-            "fit": str(options.get("fit", "crop")),
-            "frames": int(options.get("frames", 8)),
+            **stored_frames(frames_wanted(options, size)),
         }
         if len(self.options["mean"]) != 3 or len(self.options["std"]) != 3:
             raise ConfigError(f"The model {stem}: expected three values of mean and of std.")
         if 0 in self.options["std"] or self.options["colour"] not in ("RGB", "BGR"):
             raise ConfigError(f"The model {stem}: expected colour RGB or BGR, and std not 0.")
-        self.request = Request(Frames(self.options["frames"], size, fit=self.options["fit"]))
-        blank = np.zeros((1, size, size, 3), np.uint8)
-        self.shape = (self._rows(self._batch(blank)).shape[-1],)
+        if "project" in options:
+            if self.kind != "grid":
+                raise ConfigError(
+                    f'The model {stem}: project is for regions; say pool = "regions".'
+                )
+            self.options["project"] = int(options["project"])
+            self.options["project_seed"] = int(options.get("project_seed", SEED))
+        self.request = Request(frames_wanted(self.options, size))
+        blank = self._batch(np.zeros((1, size, size, 3), np.uint8))
+        if self.kind == "grid":
+            self.shape, self.dtype = self._grid(blank).shape[1:], "float16"
+        else:
+            self.shape = (self._rows(blank).shape[-1],)
 
     def extract(self, decoded: Decoded) -> NDArray[Any] | None:
-        """(dim,) or (frames, dim), None without pictures."""
+        """(dim,), (frames, dim) or (frames, regions, dim), None without pictures."""
         if decoded.frames is None:
             return None
+        if self.kind == "grid":
+            grids = [self._grid(self._batch(frame[None])) for frame in decoded.frames]
+            return self.check(np.concatenate(grids))
         each = [self._rows(self._batch(frame[None])) for frame in decoded.frames]
         return self._pooled(np.concatenate(each))
+
+    def _grid(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """The network's answer as (frames, regions, dim).
+
+        A map has its channels where the input has them: (n, dim, h, w) or (n, h, w, dim). Three
+        axes are (n, regions, dim), what a network of patches gives.
+        """
+        found = self._network.run(batch, self.options["output"]).astype(np.float32)
+        if found.ndim not in (3, 4):
+            raise ConfigError(
+                f"The model {self.name} gives {found.shape}, expected a map of each frame: "
+                "(n, dim, h, w), (n, h, w, dim) or (n, regions, dim)."
+            )
+        if found.ndim == 4:
+            if self.options["layout"] == "NCHW":
+                found = found.transpose(0, 2, 3, 1)
+            found = found.reshape(len(found), -1, found.shape[-1])
+        if "project" in self.options:
+            found = project(found, self.options["project"], self.options["project_seed"])
+        return np.ascontiguousarray(found)
 
     def _batch(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         values = frames[..., ::-1] if self.options["colour"] == "BGR" else frames
@@ -129,7 +175,7 @@ class OnnxVisual(_OnnxFile):
 class OnnxAcoustic(_OnnxFile):
     """Sound through the user's network: (dim,), or (steps, dim) unpooled."""
 
-    modality, keys = "acoustic", ACOUSTIC
+    modality, keys, pools = "acoustic", ACOUSTIC, ("mean", "none")
 
     def __init__(self, stem: str, digest: str, options: Mapping[str, Any], threads: int) -> None:
         super().__init__(stem, digest, options, threads)

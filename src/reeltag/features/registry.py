@@ -57,6 +57,8 @@ def make(
     """The extractor called `name`, or of a model file (`onnx:FILE`).
 
     Args:
+        name: may be followed by options, `NAME:KEY=VALUE,KEY=VALUE`; a model file's stand in
+            the TOML file beside it.
         options: settings, as an earlier manifest stored them; default: the usual ones.
         threads: threads of its network.
     Raises `ConfigError` where there is none, listing those there are, and
@@ -67,10 +69,33 @@ def make(
     if name.startswith("onnx:"):
         return onnx_file.from_file(modality, Path(name.removeprefix("onnx:")), threads)
     known = EXTRACTORS[modality]
+    name, colon, listed = name.partition(":")
     if name not in known:
         valid = [*known, *(["onnx:FILE"] if modality != "textual" else [])]
         raise ConfigError(f"Got {modality} extractor {name!r}, expected one of {', '.join(valid)}.")
-    return known[name](options or {}, threads)
+    given = read_options(name, listed, getattr(known[name], "settable", {})) if colon else {}
+    return known[name]({**(options or {}), **given}, threads)
+
+
+def read_options(
+    name: str, listed: str, settable: Mapping[str, Callable[[str], Any]]
+) -> dict[str, Any]:
+    """Read `fps=5,frames=12`. Raises `ConfigError` listing the options that `name` has."""
+    options: dict[str, Any] = {}
+    for pair in listed.split(","):
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals or key not in settable or key in options:
+            valid = ", ".join(f"{key}=VALUE" for key in settable) or "none"
+            raise ConfigError(
+                f"Got option {pair!r} for {name}, expected each at most once of: {valid}. "
+                f"They are written {name}:KEY=VALUE,KEY=VALUE."
+            )
+        try:
+            options[key] = settable[key](value)
+        except ValueError:
+            kind = "a whole number" if settable[key] is int else "a number"
+            raise ConfigError(f"Got {pair!r} for {name}, expected {kind} for {key}.") from None
+    return options
 
 
 def of_manifest(manifest: Manifest, threads: int = 1) -> Extractor:
