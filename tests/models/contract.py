@@ -153,6 +153,31 @@ class TrainedContract(ModelContract):
             assert parameter.grad is not None, name
             assert torch.isfinite(parameter.grad).all(), name
 
+    def test_gradients_do_not_depend_on_thread_timing(self, corpus: Corpus) -> None:
+        """Two threads add up the same gradients in the same order every time."""
+        posts, hashtags = corpus.training.triples
+        index = torch.randint(len(posts), (4000,), generator=torch.Generator().manual_seed(0))
+        batch = TrainingBatch(
+            corpus.training.batch(posts[index]), hashtags[index], hashtags[index.flip(0)][:, None]
+        )
+        threads = torch.get_num_threads()
+        torch.set_num_threads(2)
+        try:
+            found = [self._gradients(corpus, batch) for _ in range(3)]
+        finally:
+            torch.set_num_threads(threads)
+        for name, gradient in found[0].items():
+            assert all(torch.equal(gradient, other[name]) for other in found[1:]), name
+
+    def _gradients(self, corpus: Corpus, batch: TrainingBatch) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        model = build(self.name, self.settings, Sizes.of(corpus.training))
+        assert isinstance(model, Trained)
+        model.fit(corpus.training)
+        model.loss(batch).backward()  # type: ignore[no-untyped-call]
+        model.after_backward(last=True)
+        return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
 
 def _planted(path: Path, changed: bool, words: Literal["count", "none"] = "none") -> Corpus:
     """Equal training posts; with `changed`, other held-out posts, users, tags and features."""

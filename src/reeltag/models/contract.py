@@ -25,6 +25,7 @@ from typing import Any, ClassVar
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
@@ -207,7 +208,8 @@ class Factorised(Model):
         return encoded["query"] @ self.hashtag_vectors().T
 
     def score_pairs(self, encoded: Encoded, candidates: Tensor) -> Tensor:
-        vectors = self.hashtag_vectors()[candidates]
+        # Not [...]: its gradient is added up in an order that depends on thread timing.
+        vectors = embedding(candidates, self.hashtag_vectors())
         return torch.einsum("bd,bcd->bc", encoded["query"], vectors)
 
 

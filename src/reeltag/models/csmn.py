@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, pad, relu
+from torch.nn.functional import cross_entropy, embedding, pad, relu
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
@@ -89,15 +89,15 @@ class Csmn(Factorised, Trained):
         mine = self.habits(posts.users, posts.own, self.config.user_slots)
         rows = [
             relu(self.content_memory(self.input(posts))).unsqueeze(1),
-            relu(self.user_memory(self.hashtag[mine.clamp(min=0)])),
-            relu(self.output_memory(self.hashtag[written.clamp(min=0)])),
+            relu(self.user_memory(embedding(mine.clamp(min=0), self.hashtag))),
+            relu(self.output_memory(embedding(written.clamp(min=0), self.hashtag))),
         ]
         seen = torch.stack([posts.own < -1, *posts.present.values()]).any(0).unsqueeze(1)
         there = torch.cat([seen, mine >= 0, written >= 0], 1)
         there[:, 0] |= ~there.any(1)
         memory = torch.cat(rows, 1)
         last = written[:, -1]
-        query = relu(self.ask(self.hashtag[torch.where(last >= 0, last, H)]))
+        query = relu(self.ask(embedding(torch.where(last >= 0, last, H), self.hashtag)))
         match = torch.einsum("bsd,bd->bs", memory[..., :D], query)
         share = match.masked_fill(~there, -torch.inf).softmax(1)
         output = share.unsqueeze(2) * memory[..., D:]

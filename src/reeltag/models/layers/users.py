@@ -18,4 +18,5 @@ class UserVectors(nn.Module):
 
     def forward(self, users: Tensor) -> Tensor:
         known = (users >= 0).unsqueeze(1)
-        return torch.where(known, self.weight[users.clamp(min=0)], self.weight.mean(0))
+        own = nn.functional.embedding(users.clamp(min=0), self.weight)
+        return torch.where(known, own, self.weight.mean(0))
