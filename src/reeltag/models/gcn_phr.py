@@ -171,20 +171,23 @@ class GcnPhr(Trained):
         if own is not None:
             to_users = without_own(to_users, own[0])
             to_hashtags = without_own(to_hashtags, own[1])
-        posts, post_of = self._distinct(torch.cat([to_users.posts, to_hashtags.posts]))
-        of_users, of_hashtags = self._projected(posts, layer, step)
-        below_users, user_of = self._distinct(to_hashtags.neighbours)
-        below_hashtags, hashtag_of = self._distinct(to_users.neighbours)
-        U, H = self.propagate(below_users, below_hashtags, layer - 1, step=step)
-        split = len(to_users.posts)
+        of_users, of_hashtags = self._projected(to_users.posts, to_hashtags.posts, layer, step)
+        U, H = self._neighbours(to_hashtags.neighbours, to_users.neighbours, layer - 1, step)
         return (
-            self.user_side[layer - 1](
-                H.index_select(0, hashtag_of), to_users, of_users, post_of[:split]
-            ),
-            self.hashtag_side[layer - 1](
-                U.index_select(0, user_of), to_hashtags, of_hashtags, post_of[split:]
-            ),
+            self.user_side[layer - 1](H, to_users, of_users),
+            self.hashtag_side[layer - 1](U, to_hashtags, of_hashtags),
         )
+
+    def _neighbours(
+        self, users: Tensor, hashtags: Tensor, layer: int, step: bool
+    ) -> tuple[Tensor, Tensor]:
+        """As `propagate`, for ids that repeat: each is worked out once."""
+        if layer == 0:
+            return self.propagate(users, hashtags, 0)
+        some_users, user_of = self._distinct(users)
+        some_hashtags, hashtag_of = self._distinct(hashtags)
+        U, H = self.propagate(some_users, some_hashtags, layer, step=step)
+        return U.index_select(0, user_of), H.index_select(0, hashtag_of)
 
     @property
     def _resident(self) -> bool:
@@ -204,28 +207,36 @@ class GcnPhr(Trained):
         """
         return (None, ids) if self._resident else torch.unique(ids, return_inverse=True)
 
-    def _projected(self, posts: Tensor | None, layer: int, step: bool) -> tuple[Tensor, Tensor]:
-        """Features of `posts` (or all) times the matrices of one layer's two sides."""
+    def _projected(
+        self, of_users: Tensor, of_hashtags: Tensor, layer: int, step: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Features of the posts of both sides' uses times the matrix of each side."""
         if step and self._delayed:
-            product = self._projection.delayed(posts, self._matrices)
-            width = product.shape[1] // self.config.layers
-            product = product[:, (layer - 1) * width : layer * width]
-        else:
-            product = self._projection.exact(posts, self._matrix(layer - 1))
-        half = product.shape[1] // 2
-        return product[:, :half], product[:, half:]
+            first = 2 * (layer - 1)
+            return (
+                self._projection.delayed(of_users, first, self._matrices),
+                self._projection.delayed(of_hashtags, first + 1, self._matrices),
+            )
+        posts, post_of = self._distinct(torch.cat([of_users, of_hashtags]))
+        product = self._projection.exact(posts, torch.cat(self._pair(layer - 1)))
+        half, split = product.shape[1] // 2, len(of_users)
+        return (
+            product[:, :half].index_select(0, post_of[:split]),
+            product[:, half:].index_select(0, post_of[split:]),
+        )
 
     @property
     def _delayed(self) -> bool:
         # A product in every step, all posts at once, is exact and needs no copy of features.
         return self.config.projections is not None or self._resident
 
-    def _matrices(self) -> Tensor:
-        return torch.cat([self._matrix(number) for number in range(self.config.layers)])
+    def _matrices(self) -> list[Tensor]:
+        """What features are multiplied by: of the user side, then the hashtag side, by layer."""
+        return [m for number in range(self.config.layers) for m in self._pair(number)]
 
-    def _matrix(self, number: int) -> Tensor:
+    def _pair(self, number: int) -> list[Tensor]:
         sides = (self.user_side[number], self.hashtag_side[number])
-        return torch.cat([cast(NodeConvolution, side).matrix() for side in sides])
+        return [cast(NodeConvolution, side).matrix() for side in sides]
 
     def step_factors(self, batch_size: int) -> dict[str, float]:
         """k, at most 10, for matrices changed once in k steps by the mean of k gradients.

@@ -36,10 +36,10 @@ class NodeConvolution(nn.Module):
     `mean` divides Eq. 6 by the number of neighbours: each contributes one convex combination.
 
     The features enter only through `matrix` (D + 1, V): the rows W'' and b W'. Whoever has
-    their product with it (m, D + 1) for the m distinct posts needs the features no more.
+    their product with it, a row a use, needs the features no more.
 
-    Shapes: neighbours (p, D) and projected (m, D + 1) of the edges in `graph`, post_of (e,)
-    into `projected`; returns (n, D). `guided=False` drops the neighbour's share of Eq. 3 and
+    Shapes: neighbours (p, D) and that product (e, D + 1) of the edges in `graph`; returns
+    (n, D). `guided=False` drops the neighbour's share of Eq. 3 and
     `attend=False` replaces Eq. 3-4 by a plain mean over the posts of a pair.
     """
 
@@ -74,12 +74,9 @@ class NodeConvolution(nn.Module):
         of_post = self.similarity.weight[:, -self.message.out_features :]
         return torch.cat([self.message.weight, of_post @ self.similarity_post.weight])
 
-    def forward(
-        self, neighbours: Tensor, graph: Subgraph, projected: Tensor, post_of: Tensor
-    ) -> Tensor:
+    def forward(self, neighbours: Tensor, graph: Subgraph, of_uses: Tensor) -> Tensor:
         from_neighbours = leaky_relu(self._from_neighbours(neighbours, graph))
         dim = self.message.out_features
-        of_uses = projected.index_select(0, post_of)
         attention = self.attention(neighbours, graph.use_pair, of_uses[:, dim:])
         messages = of_uses[:, :dim] * attention.unsqueeze(1)
         from_posts = leaky_relu(self._from_posts(messages, graph))

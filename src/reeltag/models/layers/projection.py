@@ -20,7 +20,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-_BLOCK = 4096
+from reeltag.models.layers.wide_linear import blocks_as
 
 
 class FeatureProjection:
@@ -28,10 +28,9 @@ class FeatureProjection:
 
     def __init__(self, features: Tensor) -> None:
         self.features = features
-        self.products = features.new_zeros(0)
-        self.gradient = features.new_zeros(0)
-        self._kept = False
-        self._read: list[tuple[Tensor | None, Tensor]] = []
+        self.products: list[Tensor] = []
+        self.gradients: list[Tensor] = []
+        self._read: list[tuple[Tensor, int, Tensor]] = []
         self._steps = 0
 
     def exact(self, posts: Tensor | None, matrix: Tensor) -> Tensor:
@@ -43,55 +42,59 @@ class FeatureProjection:
         if not torch.is_grad_enabled():
             product = self._all(matrix)
             return product if posts is None else product.index_select(0, posts)
-        rows = self.features.float() if posts is None else self.rows(posts)
-        return rows @ matrix.T
+        if posts is None:
+            raise ValueError("Exact products of all posts have no gradients; use `delayed`.")
+        return self.rows(posts) @ matrix.T
 
     def rows(self, posts: Tensor) -> Tensor:
         """X[posts] (n, width) as float32."""
         return self.features.index_select(0, posts).float()
 
-    def delayed(self, posts: Tensor | None, matrix: Callable[[], Tensor]) -> Tensor:
-        """Rows (n, k) of the kept product, or all; computed from `matrix()` if there is none."""
-        if not self._kept:
+    def delayed(self, posts: Tensor, number: int, matrices: Callable[[], list[Tensor]]) -> Tensor:
+        """Rows (n, k) of the kept product with one of `matrices`, made if there is none.
+
+        A post may be read many times.
+        """
+        if not self.products:
             with torch.no_grad():
-                self.products = self._all(matrix())
-            self.gradient = torch.zeros_like(self.products)
-            self._kept = True
-        rows = self.products if posts is None else self.products.index_select(0, posts)
-        rows = rows.detach().requires_grad_()
-        self._read.append((posts, rows))
+                made = matrices()
+                whole = self._all(torch.cat(made))
+                # Tables of their own: rows that lie apart are slow to add to.
+                self.products = [
+                    part.contiguous() for part in torch.split(whole, [len(m) for m in made], 1)
+                ]
+            self.gradients = [torch.zeros_like(product) for product in self.products]
+        rows = self.products[number].index_select(0, posts).requires_grad_()
+        self._read.append((posts, number, rows))
         return rows
 
-    def after_backward(self, due: bool, matrix: Callable[[], Tensor]) -> None:
-        """Note this step's gradients; if `due`, pass the mean of those noted on to M."""
-        for posts, rows in self._read:
-            if rows.grad is None:
-                continue
-            if posts is None:
-                self.gradient += rows.grad
-            else:
-                self.gradient.index_add_(0, posts, rows.grad)
+    def after_backward(self, due: bool, matrices: Callable[[], list[Tensor]]) -> None:
+        """Note this step's gradients; if `due`, pass the mean of those noted on to the matrices."""
+        for posts, number, rows in self._read:
+            if rows.grad is not None:
+                self.gradients[number].index_add_(0, posts, rows.grad)
         self._read.clear()
         self._steps += 1
-        if self._kept and due:
-            matrix().backward(self._transposed() / self._steps)  # type: ignore[no-untyped-call]
+        if self.products and due:
+            torch.cat(matrices()).backward(self._transposed() / self._steps)  # type: ignore[no-untyped-call]
             self.forget()
 
     def forget(self) -> None:
-        """Drop the kept product: the next reading computes it anew."""
-        self._kept, self._steps = False, 0
+        """Drop the kept products: the next reading computes them anew."""
+        self.products, self.gradients, self._steps = [], [], 0
         self._read.clear()
 
     def _all(self, matrix: Tensor) -> Tensor:
         out = matrix.new_empty(len(self.features), len(matrix))
-        for start in range(0, len(self.features), _BLOCK):
-            block = self.features[start : start + _BLOCK].to(matrix.dtype)
-            torch.mm(block, matrix.T, out=out[start : start + _BLOCK])
+        for start, block in blocks_as(self.features, matrix.dtype):
+            torch.mm(block, matrix.T, out=out[start : start + len(block)])
         return out
 
     def _transposed(self) -> Tensor:
-        total = self.gradient.new_zeros(self.gradient.shape[1], self.features.shape[1])
-        for start in range(0, len(self.features), _BLOCK):
-            block = self.features[start : start + _BLOCK].to(total.dtype)
-            total.addmm_(self.gradient[start : start + _BLOCK].T, block)
+        """Σ over posts of gradient times features: (rows of all matrices, width)."""
+        rows = sum(gradient.shape[1] for gradient in self.gradients)
+        total = self.gradients[0].new_zeros(rows, self.features.shape[1])
+        for start, block in blocks_as(self.features, total.dtype):
+            parts = [table[start : start + len(block)] for table in self.gradients]
+            total.addmm_(torch.cat(parts, 1).T, block)
         return total

@@ -7,12 +7,14 @@ float16 rows costs more than the product; in blocks it stays in the processor's 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 _BLOCK_BYTES = 4 << 20
+_ROWS = 4096
 
 
 class WideLinear(nn.Linear):
@@ -39,7 +41,7 @@ class _Blocked(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(rows, weight)
         out = weight.new_empty(len(rows), len(weight))
-        for start, block in _blocks(rows, weight.dtype):
+        for start, block in blocks_as(rows, weight.dtype):
             torch.mm(block, weight.T, out=out[start : start + len(block)])
         return out
 
@@ -48,14 +50,21 @@ class _Blocked(torch.autograd.Function):
         rows, weight = ctx.saved_tensors
         (gradient,) = gradients
         total = torch.zeros_like(weight)
-        for start, block in _blocks(rows, weight.dtype):
+        for start, block in blocks_as(rows, weight.dtype):
             total.addmm_(gradient[start : start + len(block)].T, block)
         return None, total
 
 
-def _blocks(rows: Tensor, kind: torch.dtype) -> Any:
+def blocks_as(rows: Tensor, kind: torch.dtype) -> Iterator[tuple[int, Tensor]]:
+    """Walk rows (n, width) as `kind`: where each block starts, and the block.
+
+    A block is overwritten by the next one.
+    """
+    if rows.dtype == kind:
+        yield from ((start, rows[start : start + _ROWS]) for start in range(0, len(rows), _ROWS))
+        return
     size = max(1, _BLOCK_BYTES // (4 * max(1, rows.shape[1])))
-    buffer = torch.empty(min(size, len(rows)), rows.shape[1], dtype=kind)
+    buffer = torch.empty(min(size, len(rows)), rows.shape[1], dtype=kind, device=rows.device)
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         block = buffer[: len(part)]
