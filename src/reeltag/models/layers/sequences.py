@@ -17,6 +17,8 @@ from reeltag.models.layers.modalities import ModalityInput
 _MEASURED = 2048
 """Posts whose steps mean and deviation are measured on, evenly spaced."""
 _BLOCK = 64
+_STEPS = 32
+"""Steps of a sequence whose manifest does not say."""
 
 
 class ModalitySequences(nn.Module):
@@ -58,6 +60,13 @@ class ModalitySequences(nn.Module):
                 self.vectors[modality] = ModalityInput(own)
                 self.widths[modality] = sum(m.shape[0] for m in own.values())
         self.modalities = tuple(name for name in MODALITIES if name in self.widths)
+        self._options = {m: manifests[name].options for m, name in self.sequences.items()}
+
+    def steps_of(self, modality: str) -> int:
+        """Steps to expect of a post, for blocks under a budget."""
+        if modality not in self.sequences:
+            return 1
+        return int(self._options[modality].get("frames", _STEPS))
 
     def fit(self, training: TrainingSet) -> None:
         """Measure mean and deviation of each number over training posts."""
