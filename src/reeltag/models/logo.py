@@ -116,10 +116,15 @@ class Logo(Trained):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Hashtags and layers from a Gaussian of deviation 0.1 (§4.1.4); LSTMs as torch does."""
+        """Gaussians of mean 0: hashtags of deviation 0.1, layers of √(2 / inputs).
+
+        The paper has 0.1 for both (§4.1.4). Its widths give 0.06 to 0.16 here; at smaller ones,
+        0.1 would let nothing through. LSTMs start as torch has them.
+        """
         for module in self.modules():
             if isinstance(module, nn.Linear | Interaction | HashtagAttention):
-                nn.init.normal_(module.weight, std=0.1)
+                inputs = module.weight.shape[-1]
+                nn.init.normal_(module.weight, std=float((2 / inputs) ** 0.5))
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
         nn.init.normal_(self.hashtag, std=0.1)

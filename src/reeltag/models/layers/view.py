@@ -37,12 +37,19 @@ class View(nn.Module):
 
     def encode(self, values: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """What to keep of posts: values (B, T, width), mask (B, T)."""
-        hidden = self.lstm(values)[0]
+        hidden = self.states(values)
         if self.attention is not None:
             return {"key": self.attention.keys(hidden), "step": self.tower.first(hidden),
                     "mask": mask}  # fmt: skip
         pooled = pool(hidden, mask, self.pooling)
         return {"vector": self.tower.rest(self.tower.first(pooled)), "mask": mask}
+
+    def states(self, values: Tensor) -> Tensor:
+        """The LSTM's output at every step (B, T, hidden); of no meaning where there is none."""
+        if values.device.type == "cpu" and not torch.is_grad_enabled():
+            return recurrence(self.lstm, values)
+        padded: Tensor = self.lstm(values)[0]
+        return padded
 
     def pairs(self, kept: dict[str, Tensor], hashtags: Tensor) -> Tensor:
         """Vectors (m, C, dim) of m posts for each one's own hashtags (m, C, dim)."""
@@ -57,6 +64,24 @@ class View(nn.Module):
         queries = self.attention.queries(hashtags)
         weights = self.attention.catalogue(kept["key"], queries, kept["mask"])
         return self.tower.rest(weights @ kept["step"])
+
+
+def recurrence(lstm: nn.LSTM, values: Tensor) -> Tensor:
+    """What `lstm` gives for `values` (B, T, width), without a gradient, a step at a time (Eq. 1).
+
+    For serving: torch's own arranges wide weights anew at every call, which takes longer than
+    a post does.
+    """
+    of_input, of_state, bias, other_bias = lstm.all_weights[0]
+    gates = nn.functional.linear(values, of_input, bias + other_bias)
+    state = memory = values.new_zeros(len(values), lstm.hidden_size)
+    states = []
+    for step in gates.unbind(1):
+        i, f, g, o = (step + state @ of_state.T).chunk(4, 1)
+        memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
+        state = o.sigmoid() * memory.tanh()
+        states.append(state)
+    return torch.stack(states, 1)
 
 
 def pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:
