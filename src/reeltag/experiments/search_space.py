@@ -69,6 +69,16 @@ MODELS: dict[str, dict[str, Range | None]] = {
         "projections": None,
         "half_features": None,
     },
+    # A batch is of posts, not of triples.
+    "logo": {
+        "batch_size": Choice((64, 128, 256)),
+        "hidden_visual": None,
+        "hidden_acoustic": None,
+        "hidden_textual": None,
+        "attention": None,
+        "interaction": None,
+        "alternate": None,
+    },
 }
 """A model's own ranges, None for what is not varied; a variant named `<model>-...` takes those
 of its model."""

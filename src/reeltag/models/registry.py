@@ -18,6 +18,7 @@ from reeltag.models.content_knn import ContentKnn
 from reeltag.models.contract import Model, ModelConfig, Sizes
 from reeltag.models.csmn import Csmn
 from reeltag.models.gcn_phr import GcnPhr
+from reeltag.models.logo import Logo
 from reeltag.models.popularity import Popularity
 from reeltag.models.profile_models import Bilinear, ThreeWay, UserAdditive
 from reeltag.models.uhman import Uhman
@@ -50,6 +51,10 @@ REGISTRY: dict[str, Entry] = {
         Uhman, "Liu et al., ablation a: mean over regions", {"region_attention": False}
     ),
     "uhman-b": Entry(Uhman, "Liu et al., ablation b: mean over frames", {"frame_attention": False}),
+    "logo": Entry(Logo, "Cao et al., KBS 2020"),
+    "logo-a": Entry(Logo, "Cao et al., LOGO-A: mean over steps", {"pooling": "mean"}),
+    "logo-m": Entry(Logo, "Cao et al., LOGO-M: maximum over steps", {"pooling": "max"}),
+    "logo-l": Entry(Logo, "Cao et al., LOGO-L: last step", {"pooling": "last"}),
     "bilinear": Entry(Bilinear, "Lee et al., KDD 2018, as in Liu et al.: BL"),
     "user-additive": Entry(UserAdditive, "Denton et al., KDD 2015, as in Liu et al.: UA"),
     "three-way": Entry(ThreeWay, "Denton et al., KDD 2015, as in Liu et al.: 3WM"),

@@ -1,7 +1,8 @@
-"""Elementwise part and inner product of GCN-PHR's scores in one pass over the processor's cache.
+"""Elementwise part and inner product of pairwise scores in one pass over the processor's cache.
 
-score(t, j) = Σ_d c_td φ(A_jd + B_td) + k_t with φ = leaky ReLU. Written with torch it makes a
-table of posts × hashtags × D and reads it again; here nothing is stored but the score. Compiled
+score(t, j) = Σ_d c_td φ(A_jd + B_td) + k_t with φ = leaky ReLU (GCN-PHR's scores; with slope 0,
+LOGO's attention). Written with torch it makes a table of posts × hashtags × D and reads it
+again; here nothing is stored but the score. Compiled
 by numba on first use where it is installed (`reeltag[fast]`); `available()` says whether.
 """
 
@@ -25,12 +26,12 @@ def available() -> bool:
     return find_spec("numba") is not None
 
 
-def score_all(A: Tensor, B: Tensor, c: Tensor, k: Tensor) -> Tensor:
+def score_all(A: Tensor, B: Tensor, c: Tensor, k: Tensor, slope: float = SLOPE) -> Tensor:
     """Scores (n, H) of every hashtag A (H, D) for posts with B, c (n, D) and k (n,)."""
     from reeltag.models.layers import fused_kernels
 
     out = np.empty((len(c), len(A)), dtype=np.float32)
-    fused_kernels.score_all(*(_array(x) for x in (A, B, c, k)), np.float32(SLOPE), out)
+    fused_kernels.score_all(*(_array(x) for x in (A, B, c, k)), np.float32(slope), out)
     return torch.from_numpy(out)
 
 

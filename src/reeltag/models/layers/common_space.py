@@ -1,0 +1,69 @@
+"""Modalities of different widths in, vectors in one space out, and how far apart they are."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from reeltag.models.layers.segments import segment_sum
+
+
+class Tower(nn.Module):
+    """f_m of LOGO Eq. 4: three layers from a modality's width to the common one.
+
+    The first layer is as wide as its input (§4.1.4), the second half of it but never narrower
+    than the common space, the third is the common space; ReLU between them.
+
+    The first layer is linear, and attention only mixes steps with weights that sum to one:
+    W Σ_s α_s h_s + b = Σ_s α_s (W h_s + b). So `first` of every step can be worked out before
+    anybody asks, and `rest` takes the mixture, which it overwrites.
+    """
+
+    def __init__(self, width: int, dim: int) -> None:
+        super().__init__()
+        middle = max(width // 2, dim)
+        self.first = nn.Linear(width, width)
+        self.second = nn.Linear(width, middle)
+        self.third = nn.Linear(middle, dim)
+
+    def rest(self, mixed: Tensor) -> Tensor:
+        """The vector in the common space (..., dim) from a mixture (..., width) of `first`."""
+        vectors: Tensor = self.third(self.second(mixed.relu_()).relu_())
+        return vectors
+
+
+def view_loss(vectors: Tensor, there: Tensor, hashtags: Tensor, weight: float) -> Tensor:
+    """L_view (LOGO Eq. 5): a post's modalities close together, and so are those of a hashtag.
+
+        mean over pairs of modalities of a post of |x^m - x^m'|²
+        + weight · mean over pairs of posts with the same hashtag of |x_r^m - x_r'^m|²
+
+    The paper's sums are means here, so that `weight` (λ) and the step size keep their meaning
+    whatever the batch. Pairs of posts are never formed: Σ_{r<r'} |x_r - x_r'|² =
+    n Σ |x_r|² - |Σ x_r|², taken about the mean of the n, where the second term is zero
+    (nothing cancels when they lie close). A missing modality is in no pair.
+
+    Shapes: vectors (m, M, c) of m examples and M modalities, there (m, M), hashtags (m,).
+    Returns a scalar, 0 with a gradient where there is no pair.
+    """
+    views = vectors.shape[1]
+    apart, pairs = vectors.sum() * 0, there.new_zeros((), dtype=vectors.dtype)
+    for one, other in itertools.combinations(range(views), 2):
+        both = (there[:, one] & there[:, other]).to(vectors.dtype)
+        apart = apart + ((vectors[:, one] - vectors[:, other]).square().sum(1) * both).sum()
+        pairs = pairs + both.sum()
+    return apart / pairs.clamp(min=1) + weight * _same_hashtag(vectors, there, hashtags)
+
+
+def _same_hashtag(vectors: Tensor, there: Tensor, hashtags: Tensor) -> Tensor:
+    """Mean |x_r - x_r'|² over all pairs of examples with one hashtag, all modalities."""
+    known, group = torch.unique(hashtags, return_inverse=True)
+    present = there.to(vectors.dtype)
+    shown = vectors * present.unsqueeze(2)
+    count = segment_sum(present, group, len(known))
+    mean = segment_sum(shown, group, len(known)) / count.clamp(min=1).unsqueeze(2)
+    offset = shown - mean.index_select(0, group) * present.unsqueeze(2)
+    total = (count * segment_sum(offset.square().sum(2), group, len(known))).sum()
+    return total / (count * (count - 1) / 2).sum().clamp(min=1)

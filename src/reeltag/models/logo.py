@@ -1,0 +1,278 @@
+"""LOGO: sequences of three modalities, attention by the candidate hashtag (Cao et al., 2020)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from reeltag.data.batches import PostBatch
+from reeltag.data.corpus import TrainingSet
+from reeltag.errors import ReelTagError
+from reeltag.models.contract import Encoded, ModelConfig, Sizes, Trained, TrainingBatch
+from reeltag.models.layers.common_space import view_loss
+from reeltag.models.layers.hashtag_attention import HashtagAttention
+from reeltag.models.layers.interaction import Interaction
+from reeltag.models.layers.sequences import ModalitySequences
+from reeltag.models.layers.view import Pooling, View
+
+_ROWS = 1024
+"""Pairs of a post and a hashtag that are scored at once: what they take stays near the cache."""
+
+
+class LogoConfig(ModelConfig):
+    """Settings of `Logo`; the defaults are the paper's preset."""
+
+    dim: int = Field(150, ge=1)
+    """Width c of the common space, and of a hashtag."""
+    hidden_visual: int = Field(500, ge=1)
+    """Width of the LSTM over frames."""
+    hidden_acoustic: int = Field(300, ge=1)
+    """Width of the LSTM over pieces of sound."""
+    hidden_textual: int = Field(80, ge=1)
+    """Width of the LSTM over words."""
+    pooling: Pooling = "attention"
+    """How steps become one vector; all but `attention` are the paper's variants A, M and L."""
+    attention: int = Field(64, ge=1)
+    """Hidden width of the attention; the paper gives none."""
+    layers: int = Field(3, ge=1, le=6)
+    """Hidden layers of the NCF, each half as wide as the one before."""
+    interaction: int | None = Field(None, ge=1)
+    """Width of the NCF's first hidden layer; None: `dim`, the size of what it multiplies."""
+    dropout: float = Field(0.3, ge=0, lt=1)
+    """Share dropped of p_0 and of the hidden layers of the attention and the NCF."""
+    view_weight: float = Field(0.05, ge=0)
+    """λ: weight in L_view of posts with the same hashtag against modalities of the same post."""
+    alternate: bool = True
+    """A step on L_view, then one on L_network, as in the paper; False: their sum every step."""
+
+
+class Logo(Trained):
+    """Each hashtag asks every modality's sequence for itself.
+
+        h_1 … h_S = LSTM_m(steps of modality m)                    Eq. 1
+        h^m = Σ_s α(s, j) h_s, α asked by y_j                      Eq. 2-3
+        x^m = f_m(h^m)                                             Eq. 4
+        z = w_p · NCF([x^v ⊙ y_j; x^a ⊙ y_j; x^t ⊙ y_j])           Eq. 6-8
+
+    Loss: L_view (Eq. 5, `view_loss`) on odd steps, the log loss of hashtags on the post and
+    those drawn (Eq. 9) on even ones. The count of steps is state of the model, so that a
+    resumed run goes on with the right one. Half of an epoch's batches teach the NCF: an epoch
+    is a whole pass with `alternate=false` alone. Scores are logits; only their order counts.
+
+    Departures from the paper: features are standardised on training posts. The forget gate has
+    weights of its own (Eq. 1 reprints the input gate's). x^m depends on the candidate, so in
+    L_view a post's own hashtag asks. L_view is made of means, not sums. The log loss is a mean
+    over pairs. A missing modality is not zeros that vote: its block of p_0 is zero and L_view
+    leaves it out.
+    """
+
+    name = "logo"
+    Config = LogoConfig
+    needs_users = False
+    needs_features = True
+    reads = "sequence"
+    by_post = True
+    training_defaults: ClassVar[dict[str, Any]] = {
+        "optimiser": "adam",
+        "learning_rate": 1e-3,
+        "negatives": 6,
+        "batch_size": 128,
+        "epochs": 120,
+        "patience": 8,
+    }
+    config: LogoConfig
+
+    def __init__(self, config: LogoConfig, sizes: Sizes) -> None:
+        super().__init__(config, sizes)
+        self.input = ModalitySequences(sizes.manifests)
+        self.modalities = self.input.modalities
+        self.views = nn.ModuleDict(
+            {
+                modality: View(
+                    self.input.widths[modality],
+                    getattr(config, f"hidden_{modality}"),
+                    config.dim,
+                    config.pooling,
+                    config.attention,
+                    config.dropout,
+                )
+                for modality in self.modalities
+            }
+        )
+        self.interaction = Interaction(
+            len(self.modalities),
+            config.dim,
+            config.interaction or config.dim,
+            config.layers,
+            config.dropout,
+        )
+        self.hashtag = nn.Parameter(torch.empty(sizes.hashtags, config.dim))
+        self.steps_done: Tensor
+        self.buffer("steps_done", torch.zeros((), dtype=torch.int64))
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Gaussians of mean 0: hashtags of deviation 0.1, layers of √(2 / inputs).
+
+        The paper has 0.1 for both (§4.1.4). Its widths give 0.06 to 0.16 here; at smaller ones,
+        0.1 would let nothing through. LSTMs start as torch has them.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear | Interaction | HashtagAttention):
+                inputs = module.weight.shape[-1]
+                nn.init.normal_(module.weight, std=float((2 / inputs) ** 0.5))
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+        nn.init.normal_(self.hashtag, std=0.1)
+
+    def fit(self, training: TrainingSet) -> None:
+        self.input.fit(training)
+
+    def encode(self, posts: PostBatch) -> Encoded:
+        """Every LSTM once a post: what its hashtags are answered with, by `<modality>.<what>`."""
+        encoded: Encoded = {}
+        for modality, (values, mask) in self.input(posts).items():
+            for what, tensor in self._view(modality).encode(values, mask).items():
+                encoded[f"{modality}.{what}"] = tensor
+        return encoded
+
+    def _view(self, modality: str) -> View:
+        view = self.views[modality]
+        assert isinstance(view, View)
+        return view
+
+    def _pairs(self, encoded: Encoded, hashtags: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors (m, C, M, dim) of posts for each one's hashtags (m, C, dim); there (m, M)."""
+        vectors = [
+            self._view(modality).pairs(_kept(encoded, modality), hashtags)
+            for modality in self.modalities
+        ]
+        return torch.stack(vectors, 2), self._there(encoded)
+
+    def _there(self, encoded: Encoded) -> Tensor:
+        """Which modalities each post has (B, M)."""
+        return torch.stack([encoded[f"{name}.mask"].any(1) for name in self.modalities], 1)
+
+    def _logits(self, vectors: Tensor, there: Tensor, hashtags: Tensor) -> Tensor:
+        """Logits (m, C) from vectors (m, C, M, dim) and hashtags (m, C, dim)."""
+        products = vectors * hashtags.unsqueeze(2) * there[:, None, :, None]
+        logits: Tensor = self.interaction(products)
+        return logits
+
+    @torch.no_grad()
+    def score_all(self, encoded: Encoded) -> Tensor:
+        """Every hashtag of every post, in blocks of posts and of hashtags."""
+        posts, hashtags = len(self._there(encoded)), len(self.hashtag)
+        scores = self.hashtag.new_empty(posts, hashtags)
+        wide = min(hashtags, _ROWS)
+        for top in range(0, posts, max(1, _ROWS // max(1, wide))):
+            rows = slice(top, top + max(1, _ROWS // max(1, wide)))
+            own = {key: tensor[rows] for key, tensor in encoded.items()}
+            for left in range(0, hashtags, wide):
+                columns = slice(left, left + wide)
+                scores[rows, columns] = self._block(own, self.hashtag[columns])
+        return scores
+
+    def _block(self, encoded: Encoded, hashtags: Tensor) -> Tensor:
+        """Logits (b, h) of a few posts for some hashtags (h, dim)."""
+        there = self._there(encoded)
+        weight, bias = self.interaction.first()
+        if self.config.pooling != "attention":
+            # x is the same for every hashtag: W_1 p_0 = (Σ_m W_1^m diag(x^m)) y.
+            fixed = [encoded[f"{name}.vector"] for name in self.modalities]
+            vectors = torch.stack(fixed, 1) * there.unsqueeze(2)
+            of_post = torch.einsum("kmc,bmc->bck", weight, vectors)
+            return self.interaction.above(hashtags @ of_post + bias)
+        hidden = bias.expand(len(there) * len(hashtags), -1)
+        for at, modality in enumerate(self.modalities):
+            has = there[:, at]
+            if not has.any():  # nobody here has it: no need to work it out
+                continue
+            products = self._view(modality).catalogue(_kept(encoded, modality), hashtags)
+            products *= hashtags
+            if not has.all():
+                products *= has[:, None, None]
+            # W_1 p_0 by modality: p_0 is never put together.
+            hidden = torch.addmm(hidden, products.flatten(0, 1), weight[:, at].T)
+        hidden = hidden.clone() if not there.any() else hidden
+        return self.interaction.above(hidden).view(len(there), -1)
+
+    @torch.no_grad()
+    def score_pairs(self, encoded: Encoded, candidates: Tensor) -> Tensor:
+        hashtags = self.hashtag[candidates]
+        return self._logits(*self._pairs(encoded, hashtags), hashtags)
+
+    @torch.no_grad()
+    def attention_of(self, posts: PostBatch, hashtags: Tensor) -> dict[str, Tensor]:
+        """How much each post's `hashtags` (B, k) heed each step: (B, k, T) by modality.
+
+        Zeros where there is no step. Raises `ReelTagError` for a variant without attention.
+        """
+        found = {}
+        encoded, asked = self.encode(posts), self.hashtag[hashtags]
+        for modality in self.modalities:
+            attention = self._view(modality).attention
+            if attention is None:
+                raise ReelTagError(
+                    f"{self.name} takes the {self.config.pooling} of the steps: no hashtag "
+                    "heeds one more than another. Expected pooling=attention."
+                )
+            kept = _kept(encoded, modality)
+            found[modality] = attention.pairs(kept["key"], attention.queries(asked), kept["mask"])
+        return found
+
+    def loss(self, batch: TrainingBatch) -> Tensor:
+        """L_view or L_network by the count of steps, or their sum."""
+        encoded, owner = self.encode(batch.posts), batch.owner
+        encoded = {key: tensor.index_select(0, owner) for key, tensor in encoded.items()}
+        turn = int(self.steps_done) % 2 if self.config.alternate else None
+        loss = self.hashtag.new_zeros(())
+        if turn != 1:
+            loss = loss + self.view_loss(encoded, batch.positives)
+        if turn != 0:
+            loss = loss + self.network_loss(encoded, batch)
+        return loss
+
+    def view_loss(self, encoded: Encoded, positives: Tensor) -> Tensor:
+        """Eq. 5 over the examples of a batch; `encoded` has a row for each example."""
+        vectors, there = self._pairs(encoded, self.hashtag[positives].unsqueeze(1))
+        return view_loss(vectors.squeeze(1), there, positives, self.config.view_weight)
+
+    def network_loss(self, encoded: Encoded, batch: TrainingBatch) -> Tensor:
+        """Eq. 9, the mean over all pairs; `encoded` has a row for each example."""
+        candidates = torch.cat([batch.positives.unsqueeze(1), batch.negatives], 1)
+        hashtags = self.hashtag[candidates]
+        logits = self._logits(*self._pairs(encoded, hashtags), hashtags)
+        target = torch.zeros_like(logits)
+        target[:, 0] = 1
+        return binary_cross_entropy_with_logits(logits, target)
+
+    def after_backward(self, last: bool) -> None:
+        self.steps_done += 1
+
+    def bytes_per_post(self) -> int:
+        """Scores, the rows as read and standardised, and what is kept of every step."""
+        kept = sum(
+            self.input.steps_of(modality)
+            * (
+                2 * self.input.widths[modality]
+                + 2 * self._view(modality).lstm.hidden_size
+                + self.config.attention
+            )
+            for modality in self.modalities
+        )
+        return super().bytes_per_post() + 4 * kept
+
+
+def _kept(encoded: Encoded, modality: str) -> dict[str, Tensor]:
+    """What `View.encode` gave of one modality."""
+    prefix = f"{modality}."
+    return {
+        key.removeprefix(prefix): tensor
+        for key, tensor in encoded.items()
+        if key.startswith(prefix)
+    }
