@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, embedding
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
@@ -203,7 +203,7 @@ class Logo(Trained):
 
     @torch.no_grad()
     def score_pairs(self, encoded: Encoded, candidates: Tensor) -> Tensor:
-        hashtags = self.hashtag[candidates]
+        hashtags = embedding(candidates, self.hashtag)
         return self._logits(*self._pairs(encoded, hashtags), hashtags)
 
     @torch.no_grad()
@@ -213,7 +213,7 @@ class Logo(Trained):
         Zeros where there is no step. Raises `ReelTagError` for a variant without attention.
         """
         found = {}
-        encoded, asked = self.encode(posts), self.hashtag[hashtags]
+        encoded, asked = self.encode(posts), embedding(hashtags, self.hashtag)
         for modality in self.modalities:
             attention = self._view(modality).attention
             if attention is None:
@@ -239,13 +239,13 @@ class Logo(Trained):
 
     def view_loss(self, encoded: Encoded, positives: Tensor) -> Tensor:
         """Eq. 5 over the examples of a batch; `encoded` has a row for each example."""
-        vectors, there = self._pairs(encoded, self.hashtag[positives].unsqueeze(1))
+        vectors, there = self._pairs(encoded, embedding(positives, self.hashtag).unsqueeze(1))
         return view_loss(vectors.squeeze(1), there, positives, self.config.view_weight)
 
     def network_loss(self, encoded: Encoded, batch: TrainingBatch) -> Tensor:
         """Eq. 9, the mean over all pairs; `encoded` has a row for each example."""
         candidates = torch.cat([batch.positives.unsqueeze(1), batch.negatives], 1)
-        hashtags = self.hashtag[candidates]
+        hashtags = embedding(candidates, self.hashtag)
         logits = self._logits(*self._pairs(encoded, hashtags), hashtags)
         target = torch.zeros_like(logits)
         target[:, 0] = 1
