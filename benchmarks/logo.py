@@ -37,7 +37,7 @@ def main() -> dict[str, dict[str, Any]]:
     figures: dict[str, dict[str, Any]] = {}
     for name in ("logo", "logo-a"):
         model = _model(name)
-        one, many = _scoring(model, 1, 15), _scoring(model, 16, 3) / 16
+        one, many = _scoring(model, 1, 9), _scoring(model, 8, 2) / 8
         figures |= {
             f"{name}_catalogue": _row(one, "ms", 120, "a post's ten best of 10,677 hashtags"),
             f"{name}_posts": _row(1e3 / many, "posts/s", 30, "whole catalogue", least=True),

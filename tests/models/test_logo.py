@@ -23,7 +23,7 @@ from reeltag.models.contract import Sizes, TrainingBatch
 from reeltag.models.layers import fused
 from reeltag.models.layers.common_space import view_loss
 from reeltag.models.layers.hashtag_attention import HashtagAttention
-from reeltag.models.layers.view import View, pool
+from reeltag.models.layers.view import View, pool, recurrence
 from reeltag.models.logo import Logo
 from reeltag.models.registry import build
 from reeltag.training.checkpoints import Progress
@@ -232,9 +232,7 @@ def test_masks_against_packed_sequences(pooling: str) -> None:
         pack_padded_sequence(values, lengths, batch_first=True, enforce_sorted=False)
     )
     hidden, _ = pad_packed_sequence(packed, batch_first=True)
-    with torch.no_grad():
-        served = view.states(values)
-    for states in (view.states(values), served):
+    for states in (view.states(values), view.lstm(values)[0]):
         torch.testing.assert_close(states[mask], hidden[mask])
     y = torch.randn(4, 3, 6)
     found = view.pairs(view.encode(values, mask), y)
@@ -249,6 +247,18 @@ def test_masks_against_packed_sequences(pooling: str) -> None:
             pooled = {"mean": h.mean(0), "max": h.amax(0), "last": h[-1]}[pooling].expand(3, -1)
         expected = view.tower.rest(view.tower.first(pooled))
         torch.testing.assert_close(found[row], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_recurrence_has_the_gradients_of_torchs_own() -> None:
+    torch.manual_seed(0)
+    lstm, values = torch.nn.LSTM(5, 7, batch_first=True), torch.randn(3, 4, 5)
+    weight, found = torch.randn(3, 4, 7), []
+    for states in (recurrence(lstm, values), lstm(values)[0]):
+        lstm.zero_grad()
+        (states * weight).sum().backward()
+        found.append((states, *(p.grad for p in lstm.parameters())))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_pools_of_nothing_are_zeros() -> None:

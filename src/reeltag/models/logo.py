@@ -66,8 +66,10 @@ class Logo(Trained):
     Departures from the paper: features are standardised on training posts. The forget gate has
     weights of its own (Eq. 1 reprints the input gate's). x^m depends on the candidate, so in
     L_view a post's own hashtag asks. L_view is made of means, not sums. The log loss is a mean
-    over pairs. A missing modality is not zeros that vote: its block of p_0 is zero and L_view
-    leaves it out.
+    over pairs. The NCF's first hidden layer is as wide as the embeddings it multiplies: "the
+    input embedding size" of §4.1.4 may also be p_0's (`interaction`). Layers start from another
+    deviation (`_initialise`). A missing modality is not zeros that vote: its block of p_0 is
+    zero and L_view leaves it out.
     """
 
     name = "logo"
