@@ -10,13 +10,13 @@ import torch
 from reeltag.data.batches import FeatureReader
 from reeltag.data.corpus import open_corpus
 from reeltag.data.feature import Feature, Manifest
-from reeltag.data.pooled import PooledReader, pooled, pooled_manifests
+from reeltag.data.pooled import pooled, pooled_manifests, pooled_reader
 from tests.models.test_uhman import CHANNELS, with_grid
 
 
 def test_a_grid_is_its_mean(tmp_path: Path) -> None:
     corpus = open_corpus(with_grid(tmp_path / "data"), "main", reads="grid")
-    reader = PooledReader(corpus.reader)
+    reader = pooled_reader(corpus.reader, torch.arange(len(corpus.dataset.posts)))
     assert reader.manifests["visual-grid"].shape == (CHANNELS,)
     feature = corpus.dataset.feature("visual-grid")
     vectors, present, steps = reader.read(torch.arange(24))
@@ -32,6 +32,13 @@ def test_a_grid_is_its_mean(tmp_path: Path) -> None:
     torch.testing.assert_close(batch.vectors["visual-grid"], again["visual-grid"])
 
 
+def test_only_the_rows_asked_for_are_read(tmp_path: Path) -> None:
+    corpus = open_corpus(with_grid(tmp_path / "data"), "main", reads="grid")
+    train = corpus.training.posts.rows
+    _, present, _ = pooled_reader(corpus.reader, train).read(corpus.part("test").rows)
+    assert not present["visual-grid"].any()
+
+
 def test_tokens_have_no_mean_and_vectors_stay() -> None:
     tokens = Manifest("textual-tokens", "textual", "tokens", "sequence", (), "int32", "caption")
     vector = Manifest("visual-test", "visual", "test", "vector", (3,), "float32", "columns")
@@ -39,5 +46,6 @@ def test_tokens_have_no_mean_and_vectors_stay() -> None:
     offsets = np.array([0, 2], np.int64)
     words = Feature(tokens, np.zeros(2, np.int32), np.ones(1, bool), offsets)
     rows = Feature(vector, np.ones((1, 3), np.float32), np.ones(1, bool))
-    vectors, _, _ = PooledReader(FeatureReader([words, rows])).read(torch.tensor([0]))
+    one = torch.tensor([0])
+    vectors, _, _ = pooled_reader(FeatureReader([words, rows]), one).read(one)
     assert list(vectors) == ["visual-test"]

@@ -18,7 +18,7 @@ import polars as pl
 from safetensors.torch import load_file, save
 
 from reeltag.data.corpus import TrainingSet
-from reeltag.data.pooled import PooledReader, pooled_manifests
+from reeltag.data.pooled import pooled_manifests, pooled_reader
 from reeltag.errors import RunError
 from reeltag.models.content_knn import ContentKnn, ContentKnnConfig
 from reeltag.models.contract import Sizes
@@ -59,7 +59,7 @@ def save_evidence(folder: Path, training: TrainingSet, post_ids: pl.Series) -> N
     )
     write_parquet(folder / "posts.parquet", table)
     write_parquet(folder / "words.parquet", word_counts(training.captions, table["hashtags"]))
-    vectors = replace(training, reader=PooledReader(training.reader))
+    vectors = replace(training, reader=pooled_reader(training.reader, posts.rows))
     if vectors.manifests:
         model = ContentKnn(ContentKnnConfig(neighbours=NEIGHBOURS), Sizes.of(vectors))
         model.fit(vectors)
