@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.feature import Manifest
+from reeltag.models.layers.moments import Moments
 
 _BLOCK = 2048
 
@@ -35,28 +36,17 @@ class ModalityInput(nn.Module):
 
     def fit(self, training: TrainingSet) -> None:
         """Measure mean and deviation over the training posts, in blocks."""
-        count = len(training.posts)
-        total = torch.zeros(self.width, dtype=torch.float64)
-        squares = torch.zeros(self.width, dtype=torch.float64)
-        seen = torch.zeros(self.width, dtype=torch.float64)
+        count, moments = len(training.posts), Moments(self.width)
         for start in range(0, count, _BLOCK):
             batch = training.batch(torch.arange(start, min(start + _BLOCK, count)))
-            values = torch.cat([batch.vectors[name] for name in self.names], 1).double()
-            mask = torch.cat(
-                [
-                    batch.present[name].unsqueeze(1).expand(-1, dim)
-                    for name, dim in zip(self.names, self.dims, strict=True)
-                ],
-                1,
+            there = [
+                batch.present[name].unsqueeze(1).expand(-1, dim)
+                for name, dim in zip(self.names, self.dims, strict=True)
+            ]
+            moments.add(
+                torch.cat([batch.vectors[name] for name in self.names], 1), torch.cat(there, 1)
             )
-            total += values.sum(0)
-            squares += values.square().sum(0)
-            seen += mask.sum(0)
-        mean = total / seen.clamp(min=1)
-        variance = (squares / seen.clamp(min=1) - mean.square()).clamp(min=0)
-        deviation = variance.sqrt()
-        self.mean = mean.float()
-        self.scale = torch.where(deviation > 1e-6, 1 / deviation, 1.0).float()
+        self.mean, self.scale = moments.result()
 
     @torch.no_grad()
     def all(self, training: TrainingSet, kind: torch.dtype = torch.float32) -> Tensor:

@@ -12,6 +12,7 @@ from reeltag.data.corpus import TrainingSet
 from reeltag.data.feature import Manifest
 from reeltag.errors import MissingFeatureError
 from reeltag.models.layers.modalities import ModalityInput
+from reeltag.models.layers.moments import Moments
 from reeltag.models.layers.wide_linear import WideLinear
 
 _MEASURED = 512
@@ -63,18 +64,12 @@ class RegionNetwork(nn.Module):
         if self.vectors is not None:
             self.vectors.fit(training)
             return
-        count, moments = len(training.posts), torch.zeros(2, len(self.mean), dtype=torch.float64)
-        rows = 0
+        count, moments = len(training.posts), Moments(len(self.mean))
         sample = torch.arange(0, count, -(-count // _MEASURED))
         for index in torch.split(sample, _BLOCK):
             steps = training.batch(index).steps[self.grid or ""]
-            values = steps.values[steps.mask].flatten(0, 1).double()
-            moments += torch.stack([values.sum(0), values.square().sum(0)])
-            rows += len(values)
-        mean, square = moments / max(rows, 1)
-        deviation = (square - mean.square()).clamp(min=0).sqrt()
-        self.mean = mean.float()
-        self.scale = torch.where(deviation > 1e-6, 1 / deviation, 1.0).float()
+            moments.add(steps.values[steps.mask].flatten(0, 1))
+        self.mean, self.scale = moments.result()
 
     def forward(self, posts: PostBatch) -> tuple[Tensor, Tensor]:
         if self.vectors is not None:

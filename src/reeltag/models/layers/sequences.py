@@ -13,6 +13,7 @@ from reeltag.data.feature import Manifest
 from reeltag.data.schema import MODALITIES
 from reeltag.errors import MissingFeatureError
 from reeltag.models.layers.modalities import ModalityInput
+from reeltag.models.layers.moments import Moments
 
 _MEASURED = 2048
 """Posts whose steps mean and deviation are measured on, evenly spaced."""
@@ -76,18 +77,14 @@ class ModalitySequences(nn.Module):
             return
         count = len(training.posts)
         sample = torch.arange(0, count, max(1, -(-count // _MEASURED)))
-        sums = {m: torch.zeros(3, self.widths[m], dtype=torch.float64) for m in self.sequences}
+        moments = {modality: Moments(self.widths[modality]) for modality in self.sequences}
         for index in torch.split(sample, _BLOCK):
             steps = training.batch(index).steps
             for modality, name in self.sequences.items():
-                values = steps[name].values[steps[name].mask].double()
-                ones = torch.full_like(values.sum(0), len(values))
-                sums[modality] += torch.stack([values.sum(0), values.square().sum(0), ones])
-        for modality, (total, squares, seen) in sums.items():
-            mean = total / seen.clamp(min=1)
-            deviation = (squares / seen.clamp(min=1) - mean.square()).clamp(min=0).sqrt()
-            setattr(self, f"{modality}_mean", mean.float())
-            scale = torch.where(deviation > 1e-6, 1 / deviation, 1.0).float()
+                moments[modality].add(steps[name].values[steps[name].mask])
+        for modality, measured in moments.items():
+            mean, scale = measured.result()
+            setattr(self, f"{modality}_mean", mean)
             setattr(self, f"{modality}_scale", scale)
 
     def forward(self, posts: PostBatch) -> dict[str, tuple[Tensor, Tensor]]:
