@@ -86,6 +86,8 @@ class Fields:
 
     def codes(self, users: pl.DataFrame, names: pl.Series) -> Tensor:
         """Codes (n, F) of the users called `names`; 0 for null and for whom nothing is known."""
+        if not self.fields:
+            return torch.zeros(len(names), 0, dtype=torch.int64)
         wanted = pl.DataFrame({"user": names.cast(pl.Utf8)})
         have = [field.name for field in self.fields if field.name in users.columns]
         joined = wanted.join(
