@@ -15,7 +15,9 @@ def command(
     name: str = typer.Argument(..., help="PAPER:TABLE; an unknown name lists the valid ones."),
     dataset: Path = typer.Argument(..., help="Dataset folder."),
     split: str = typer.Option("main", help="Name of the split."),
-    seeds: int = typer.Option(3, min=1, help="Fits of each trained model, seeds 0 to N - 1."),
+    seeds: int | None = typer.Option(
+        None, min=1, help="Fits of each trained model, seeds 0 to N - 1. Default: 3, LOGO's 5."
+    ),
     set_: list[str] = typer.Option(
         [], "--set", help="MODEL.KEY=VALUE, or KEY=VALUE for every model that has it; repeatable."
     ),
@@ -52,7 +54,7 @@ def command(
         Dataset.open(dataset),
         out,
         split=split,
-        seeds=tuple(range(seeds)),
+        seeds=None if seeds is None else tuple(range(seeds)),
         pairs=read_settings(None, set_),
         configs=config,
         users=user,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -57,16 +58,37 @@ def filter_dataset(
     kept = apply_filter(dataset.posts, rules)
     if kept.is_empty():
         raise DatasetError(f"No post of {dataset.path} passes {rules}. Loosen the rules.")
+    return _write(dataset, target, kept, {"filter": vars(rules)}, replace)
+
+
+def restrict_dataset(
+    dataset: Dataset, target: Path, hashtags: pl.Series, name: str, *, replace: bool = False
+) -> Dataset:
+    """Write the posts that carry one of `hashtags`, with these alone, to `target`.
+
+    `name` says which hashtags they are. Raises `DatasetError` where no post has one.
+    """
+    kept = apply_restriction(dataset.posts, hashtags)
+    if kept.is_empty():
+        raise DatasetError(f"No post of {dataset.path} has one of the {name} hashtags.")
+    return _write(dataset, target, kept, {"hashtags": name}, replace)
+
+
+def apply_restriction(posts: pl.DataFrame, hashtags: pl.Series) -> pl.DataFrame:
+    """Posts that carry one of `hashtags`, with these alone and their old position as `row`."""
+    wanted = pl.element().is_in(hashtags.implode())
+    kept = posts.with_row_index("row").with_columns(pl.col("hashtags").list.filter(wanted))
+    return kept.filter(pl.col("hashtags").list.len() > 0)
+
+
+def _write(
+    dataset: Dataset, target: Path, kept: pl.DataFrame, how: dict[str, Any], replace: bool
+) -> Dataset:
     rows = kept["row"].to_numpy().astype(np.int64)
-    source = {
-        **dataset.description["source"],
-        "filtered_from": dataset.path.name,
-        "filter": vars(rules),
-    }
     return Dataset.create(
         target,
         kept.drop("row"),
-        source=source,
+        source={**dataset.description["source"], "filtered_from": dataset.path.name, **how},
         features=(dataset.feature(name).select(rows) for name in dataset.features),
         users=dataset.users,
         replace=replace,

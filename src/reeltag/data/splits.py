@@ -113,17 +113,29 @@ def divide(posts: pl.DataFrame, recipe: SplitRecipe) -> pl.Series:
 
 def make_split(dataset: Dataset, name: str, recipe: SplitRecipe) -> Split:
     """Divide the posts of `dataset` and store the split under `name`, atomically."""
+    return _store(dataset, Split(name, recipe, divide(dataset.posts, recipe)))
+
+
+def carry_split(source: Dataset, target: Dataset, name: str) -> Split:
+    """Give the posts of `target`, all of which `source` has, the parts they have there."""
+    split = open_split(source, name)
+    known = pl.DataFrame({"post": source.posts["post"], "part": split.parts})
+    carried = target.posts.select("post").join(known, on="post", how="left", maintain_order="left")
+    return _store(target, Split(name, split.recipe, carried["part"]))
+
+
+def _store(dataset: Dataset, split: Split) -> Split:
+    name, parts = split.name, split.parts
     if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
         raise ConfigError(f"Got split name {name!r}, expected letters, digits, '-', '_' or '.'.")
-    parts = divide(dataset.posts, recipe)
     counts = {part: int((parts == part).sum()) for part in PARTS}
     if not counts["train"]:
         raise DatasetError(f"Split {name!r} leaves no post to train on: {counts}.")
     folder = dataset.path / "splits"
-    write_toml(folder / f"{name}.toml", {"format": 1, **asdict(recipe), "counts": counts})
+    write_toml(folder / f"{name}.toml", {"format": 1, **asdict(split.recipe), "counts": counts})
     table = pl.DataFrame({"post": dataset.posts["post"], "part": parts})
     write_parquet(folder / f"{name}.parquet", table)
-    return Split(name, recipe, parts)
+    return split
 
 
 def open_split(dataset: Dataset, name: str) -> Split:

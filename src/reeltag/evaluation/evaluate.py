@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from reeltag.data.corpus import Corpus, Posts
@@ -41,11 +43,13 @@ class Report:
     posts_per_second: float
     peak_rss_mb: float
     judged: Judged = field(repr=False)
+    bucket_values: dict[str, dict[str, Tensor]] = field(repr=False)
+    """By popularity: metric to its value for each post that has such hashtags."""
 
     def as_json(self) -> dict[str, Any]:
         """The contract's object: everything but the values of single posts."""
         values = asdict(self)
-        del values["judged"]
+        del values["judged"], values["bucket_values"]
         return values
 
 
@@ -63,7 +67,11 @@ def evaluate(
     start = time.perf_counter()
     judged = judge(model, corpus, posts, protocol, tops, seed, budget)
     seconds = time.perf_counter() - start
-    longest = max(tops)
+    fresh = _subset(judged, new_to_user(corpus, posts, judged), tops, corpus)
+    buckets = {
+        name: _subset(judged, chosen[judged.positives.values], tops, corpus)
+        for name, chosen in popularity_buckets(corpus.hashtags.counts).items()
+    }
     return Report(
         model=model.name,
         dataset=corpus.dataset.path.name,
@@ -74,15 +82,13 @@ def evaluate(
         skipped=judged.skipped,
         hashtags=len(corpus.hashtags),
         metrics={name: float(value.mean()) for name, value in judged.values.items()},
-        new_to_user=_subset(judged, new_to_user(corpus, posts, judged), longest, corpus),
-        by_popularity={
-            name: _subset(judged, chosen[judged.positives.values], longest, corpus)
-            for name, chosen in popularity_buckets(corpus).items()
-        },
+        new_to_user=_means(*fresh),
+        by_popularity={name: _means(*found) for name, found in buckets.items()},
         seconds=seconds,
         posts_per_second=len(judged.posts) / seconds,
         peak_rss_mb=peak_rss_mb(),
         judged=judged,
+        bucket_values={name: values for name, (values, _) in buckets.items()},
     )
 
 
@@ -99,21 +105,31 @@ def new_to_user(corpus: Corpus, posts: Posts, judged: Judged) -> Tensor:
     return (users < 0) | ~torch.isin(users * H + judged.positives.values, used)
 
 
-def popularity_buckets(corpus: Corpus) -> dict[str, Tensor]:
+def popularity_buckets(counts: NDArray[np.int64]) -> dict[str, Tensor]:
     """Hashtags (H,) by training uses: popular (> 27), relative (10-27), unpopular (< 10)."""
-    uses = torch.from_numpy(corpus.hashtags.counts)
+    uses = torch.from_numpy(counts)
     popular, unpopular = uses > POPULAR, uses < UNPOPULAR
     return {"popular": popular, "relative": ~popular & ~unpopular, "unpopular": unpopular}
 
 
-def _subset(judged: Judged, chosen: Tensor, k: int, corpus: Corpus) -> dict[str, float]:
-    """Recall and NDCG over some of the positives (m,), in the ranking of all hashtags."""
+def _subset(
+    judged: Judged, chosen: Tensor, tops: Sequence[int], corpus: Corpus
+) -> tuple[dict[str, Tensor], int]:
+    """Recall and NDCG over some of the positives (m,), in the ranking of all hashtags.
+
+    Returns each metric's value for every post that has one of them, and how many there are.
+    """
     rows = judged.positives.row_of_value[chosen]
     some = Ragged.from_pairs(rows, judged.positives.values[chosen], len(judged.positives))
     hits = hits_of(judged.ranked, some, len(corpus.hashtags))
     there = some.lengths > 0
-    values = ranking_metrics(hits[there], some.lengths[there], [k])
-    out = {name: float(values[name].mean()) for name in (f"recall@{k}", f"ndcg@{k}")}
-    if not bool(there.any()):
-        out = dict.fromkeys(out, 0.0)
-    return {**out, "posts": int(there.sum()), "uses": int(chosen.sum())}
+    values = ranking_metrics(hits[there], some.lengths[there], tops)
+    kept = {name: values[name] for k in sorted(tops) for name in (f"recall@{k}", f"ndcg@{k}")}
+    return kept, int(chosen.sum())
+
+
+def _means(values: dict[str, Tensor], uses: int) -> dict[str, float]:
+    """Means over posts, 0 where there is none; how many posts and uses they are of."""
+    posts = len(next(iter(values.values())))
+    means = {name: float(value.mean()) if posts else 0.0 for name, value in values.items()}
+    return {**means, "posts": posts, "uses": uses}

@@ -8,7 +8,7 @@ OUT/report.{html,md,json}   written by `reeltag.experiments.report`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,37 @@ class Comparison:
     contrasts: dict[str, Contrasts]
     """By protocol."""
     facts: dict[str, Any]
+    rows: str = "model"
+    """What its outcomes are keyed by."""
+
+    @staticmethod
+    def of(
+        plan: Plan,
+        outcomes: dict[str, Outcome],
+        failures: dict[str, str],
+        facts: dict[str, Any],
+        rows: str = "model",
+    ) -> Comparison:
+        """Test the outcomes against each other under every protocol of the plan."""
+        metric = headline(plan.tops)
+        contrasts: dict[str, Contrasts] = {
+            protocol: contrast({n: o.results[protocol] for n, o in outcomes.items()}, metric)
+            for protocol in plan.protocols
+        }
+        return Comparison(plan, outcomes, failures, contrasts, facts, rows)
+
+    def bucket(self, name: str) -> Comparison | None:
+        """The same over hashtags of one popularity alone; None where nothing is judged by them."""
+        outcomes = {
+            model: replace(
+                found, results={p: result.bucket(name) for p, result in found.results.items()}
+            )
+            for model, found in self.outcomes.items()
+        }
+        first = next(iter(outcomes.values())).results
+        if not all(result.posts for result in first.values()):
+            return None
+        return Comparison.of(self.plan, outcomes, self.failures, self.facts, self.rows)
 
     @property
     def metric(self) -> str:
@@ -82,16 +113,8 @@ def compare(dataset: Dataset, plan: Plan, out: Path, *, command: str = "") -> Co
     if not outcomes:
         reasons = "; ".join(f"{name}: {why}" for name, why in failures.items())
         raise ReelTagError(f"No model could be compared. {reasons}")
-    results = {
-        protocol: {name: found.results[protocol] for name, found in outcomes.items()}
-        for protocol in plan.protocols
-    }
-    metric = headline(plan.tops)
-    contrasts: dict[str, Contrasts] = {
-        protocol: contrast(found, metric) for protocol, found in results.items()
-    }
     _write_values(out / "posts.parquet", dataset, plan, outcomes)
-    return Comparison(plan, outcomes, failures, contrasts, facts)
+    return Comparison.of(plan, outcomes, failures, facts)
 
 
 def _fit_all(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from reeltag.evaluation.evaluate import Report
 
@@ -50,6 +51,8 @@ class Result:
     """Positions (n,) of the judged posts in the part."""
     values: dict[str, NDArray[np.float64]] = field(repr=False)
     """Metric to its value for each judged post (n,), mean over seeds."""
+    bucket_values: dict[str, dict[str, NDArray[np.float64]]] = field(repr=False)
+    """By popularity: the same for the posts that have such hashtags, over these alone."""
 
     @staticmethod
     def of(reports: Sequence[Report]) -> Result:
@@ -68,11 +71,19 @@ class Result:
             },
             posts_per_second=Spread(tuple(report.posts_per_second for report in reports)),
             judged=first.judged.posts.numpy(),
-            values={
-                name: np.mean([r.judged.values[name].double().numpy() for r in reports], axis=0)
-                for name in first.judged.values
+            values=_over_seeds([report.judged.values for report in reports]),
+            bucket_values={
+                bucket: _over_seeds([report.bucket_values[bucket] for report in reports])
+                for bucket in first.bucket_values
             },
         )
+
+    def bucket(self, name: str) -> Result:
+        """The same over hashtags of one popularity alone."""
+        values, found = self.bucket_values[name], self.by_popularity[name]
+        posts = int(found["posts"].mean)
+        metrics = {metric: found[metric] for metric in values}
+        return replace(self, posts=posts, metrics=metrics, values=values)
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the values of single posts."""
@@ -125,6 +136,14 @@ class Outcome:
             "validation": _json(self.validation),
             "test": {protocol: result.as_json() for protocol, result in self.results.items()},
         }
+
+
+def _over_seeds(found: Sequence[Mapping[str, Tensor]]) -> dict[str, NDArray[np.float64]]:
+    """Each metric's value a post, mean over seeds."""
+    return {
+        name: np.mean([values[name].double().numpy() for values in found], axis=0)
+        for name in found[0]
+    }
 
 
 def spreads(found: Iterable[Mapping[str, float]]) -> dict[str, Spread]:

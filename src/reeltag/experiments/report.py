@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,37 @@ def write_report(
         values["notes"] = list(notes)
     if paper is not None:
         values["paper"] = paper.as_json()
+    write_page(page, out, values)
+    return values
+
+
+def write_reports(
+    found: Mapping[str, Comparison],
+    out: Path,
+    title: str,
+    papers: Mapping[str, PaperTable],
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Write one report of several comparisons, by name; returns what `report.json` holds."""
+    main: list[Table | Plot] = []
+    more: list[Table | Plot] = []
+    lead: list[str] = []
+    for name, one in found.items():
+        heading = name.capitalize()
+        tables = [
+            replace(table, title=f"{heading}: {table.title}")
+            for table in tables_of(one, papers.get(name))
+        ]
+        split = len(one.plan.protocols)
+        main, more = [*main, *tables[:split]], [*more, *tables[split:]]
+        lead += [f"{heading}: {text}" for text in _lead(one)]
+    page = Page(title, (*lead, *notes), (*main, *more), _facts(next(iter(found.values()))))
+    values = {
+        "title": title,
+        "parts": {name: one.as_json() for name, one in found.items()},
+        "notes": list(notes),
+        "papers": {name: paper.as_json() for name, paper in papers.items()},
+    }
     write_page(page, out, values)
     return values
 

@@ -14,18 +14,23 @@ from typing import Any
 from reeltag.data.dataset import Dataset
 from reeltag.errors import ConfigError
 from reeltag.experiments.balanced import balanced_dataset
+from reeltag.experiments.buckets import show_buckets, show_by_popularity
 from reeltag.experiments.compare import compare
+from reeltag.experiments.counts import show_counts
 from reeltag.experiments.distribution import show_distribution
 from reeltag.experiments.figure import draw_figure, show_posts
+from reeltag.experiments.modalities import show_modalities
 from reeltag.experiments.order import Order, features_read
 from reeltag.experiments.page import Page
-from reeltag.experiments.papers import gcn_phr, uhman
+from reeltag.experiments.papers import gcn_phr, logo, uhman
 from reeltag.experiments.papers.procedure import Kind, Procedure
 from reeltag.experiments.report import fact_lines, write_page, write_report
 from reeltag.experiments.sweep import show_sweeps
 from reeltag.models.registry import REGISTRY
 
-PROCEDURES = {each.name: each for each in (*gcn_phr.PROCEDURES, *uhman.PROCEDURES)}
+PROCEDURES = {
+    each.name: each for each in (*gcn_phr.PROCEDURES, *uhman.PROCEDURES, *logo.PROCEDURES)
+}
 
 
 def procedure_of(name: str) -> Procedure:
@@ -53,7 +58,7 @@ def reproduce(
     out: Path,
     *,
     split: str = "main",
-    seeds: Sequence[int] = (0, 1, 2),
+    seeds: Sequence[int] | None = None,
     pairs: Mapping[str, Any] | None = None,
     configs: Sequence[str] = (),
     users: Sequence[str] = (),
@@ -66,14 +71,16 @@ def reproduce(
     seed, one of uses none.
 
     Args:
+        seeds: of the fits; None: as many as the paper took, from 0 on.
         pairs: settings as `--set` has them, by `MODEL.KEY` or bare `KEY`.
         configs: `MODEL=FILE.toml` each.
         users: whose posts a figure shows; default a few drawn ones.
 
     Returns what `report.json` holds.
     """
+    chosen = tuple(range(procedure.seeds)) if seeds is None else tuple(seeds)
     order = Order(
-        procedure, dataset, out, split, tuple(seeds), pairs or {}, configs, users, device, command
+        procedure, dataset, out, split, chosen, pairs or {}, configs, users, device, command
     )
     return _KINDS[procedure.kind](order)
 
@@ -123,4 +130,8 @@ _KINDS: dict[Kind, Callable[[Order], dict[str, Any]]] = {
     "posts": _posts,
     "distribution": show_distribution,
     "sweep": show_sweeps,
+    "counts": show_counts,
+    "popularity": show_by_popularity,
+    "buckets": show_buckets,
+    "modalities": show_modalities,
 }

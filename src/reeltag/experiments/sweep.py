@@ -20,15 +20,23 @@ from reeltag.experiments.page import Page
 from reeltag.experiments.papers.procedure import Sweep
 from reeltag.experiments.plots import Plot, bare_axes, both, matplotlib_figure
 from reeltag.experiments.report import fact_lines, write_page
-from reeltag.experiments.tables import Cell, Row, Table, settings_lines, spread_cell
+from reeltag.experiments.tables import (
+    PROTOCOLS,
+    Cell,
+    Row,
+    Table,
+    settings_lines,
+    spread_cell,
+    unit_of,
+)
 from reeltag.progress import say
 from reeltag.training.settings import divide_settings
 
-_HEADINGS = {"precision": "P", "recall": "R", "f1": "F1"}
+_HEADINGS = {"precision": "P", "recall": "R", "f1": "F1", "ndcg": "NDCG"}
 _COLOURS = {"light": ("#173f5f", "#3f8f8b", "#d08a10"), "dark": ("#6ea8fe", "#5fc9b8", "#f2c14e")}
 _WORDS = {"light": "#1f2328", "dark": "#e6e8eb"}
 
-Points = dict[int, Outcome]
+Points = dict[float, Outcome]
 """By the value of the setting that a sweep varies."""
 
 
@@ -38,7 +46,7 @@ class Swept:
 
     sweep: Sweep
     points: Points
-    failures: dict[int, str]
+    failures: dict[float, str]
 
     def as_json(self) -> dict[str, Any]:
         """Every point with everything about it."""
@@ -54,14 +62,15 @@ def show_sweeps(order: Order) -> dict[str, Any]:
     """Fit the procedure's model at every point, write the page; returns `report.json`'s object."""
     (model,) = order.procedure.models
     given = order.plan().settings[model]
-    config, _, _ = divide_settings(model, given)
+    config, training, _ = divide_settings(model, given)
     sweeps = order.procedure.sweeps
-    base = {sweep.setting: getattr(config, sweep.setting) for sweep in sweeps}
+    usual = {**training.model_dump(), **config.model_dump()}
+    base = {sweep.setting: usual[sweep.setting] for sweep in sweeps}
     done: dict[str, Outcome | str] = {}
     found = []
     for sweep in sweeps:
         points: Points = {}
-        failures: dict[int, str] = {}
+        failures: dict[float, str] = {}
         for value in sweep.values:
             at = {**base, sweep.setting: value}
             name = "-".join(f"{key}-{number}" for key, number in at.items())
@@ -91,7 +100,7 @@ def _fit(order: Order, model: str, settings: dict[str, Any], name: str) -> Outco
     return made.outcomes[model]
 
 
-def _write(order: Order, found: list[Swept], base: dict[str, int]) -> dict[str, Any]:
+def _write(order: Order, found: list[Swept], base: dict[str, float]) -> dict[str, Any]:
     plan, metrics = order.plan(), _metrics(order)
     fixed = ", ".join(f"{each.symbol} = {base[each.setting]}" for each in order.procedure.sweeps)
     lead = (
@@ -103,7 +112,8 @@ def _write(order: Order, found: list[Swept], base: dict[str, int]) -> dict[str, 
     parts: list[Plot | Table] = []
     for each in found:
         if each.points:
-            parts += [_plot(each, metrics), _table(each, metrics, len(plan.seeds))]
+            shown = [_table(each, metrics, at, len(plan.seeds)) for at in plan.protocols]
+            parts += [_plot(each, metrics, plan.protocols[0]), *shown]
     left = [
         (f"left out: {each.sweep.symbol} = {value}", why)
         for each in found
@@ -112,7 +122,9 @@ def _write(order: Order, found: list[Swept], base: dict[str, int]) -> dict[str, 
     any_point = next(outcome for each in found for outcome in each.points.values())
     facts = facts_of(order.dataset, open_split(order.dataset, order.split), order.command)
     settings = "; ".join(
-        line for line in settings_lines(any_point) if line.partition(" = ")[0] not in base
+        line
+        for line in settings_lines(any_point)
+        if line.partition(" = ")[0].removeprefix("training.") not in base
     )
     lines = (
         *fact_lines(facts),
@@ -137,22 +149,26 @@ def _write(order: Order, found: list[Swept], base: dict[str, int]) -> dict[str, 
 def _metrics(order: Order) -> dict[str, str]:
     """Our names of the metrics to the paper's."""
     k = max(order.procedure.tops)
-    return {f"{name}@{k}": f"{short}@{k}" for name, short in _HEADINGS.items()}
+    return {f"{name}@{k}": f"{_HEADINGS[name]}@{k}" for name in order.procedure.metrics}
 
 
-def _table(swept: Swept, metrics: dict[str, str], seeds: int) -> Table:
+def _table(swept: Swept, metrics: dict[str, str], protocol: str, seeds: int) -> Table:
     points = swept.points
+    found = {
+        m: {value: outcome.results[protocol].metrics[m] for value, outcome in points.items()}
+        for m in metrics
+    }
     best = {
-        metric: max(points, key=lambda v, m=metric: points[v].results["full"].metrics[m].mean)  # type: ignore[misc]
-        for metric in metrics
+        m: max(spreads, key=lambda value, s=spreads: s[value].mean)  # type: ignore[misc]
+        for m, spreads in found.items()
     }
     rows = tuple(
         Row(
             str(value),
             (
                 *(
-                    spread_cell(outcome.results["full"].metrics[m], best=best[m] == value)
-                    for m in metrics
+                    spread_cell(spreads[value], best=best[m] == value)
+                    for m, spreads in found.items()
                 ),
                 Cell(f"{outcome.parameters:,}"),
                 Cell(f"{outcome.fit_seconds.mean:,.1f}"),
@@ -160,16 +176,17 @@ def _table(swept: Swept, metrics: dict[str, str], seeds: int) -> Table:
         )
         for value, outcome in points.items()
     )
-    first = next(iter(points.values())).results["full"]
+    first = next(iter(points.values())).results[protocol]
     notes = [
-        f"Full ranking of {first.hashtags:,} hashtags, {first.posts:,} test posts. Bold: the best "
-        "mean, which need not be better than the next by more than chance."
+        f"{PROTOCOLS[protocol].capitalize()}: {first.hashtags:,} hashtags, {first.posts:,} test "
+        f"{unit_of(protocol)}. Bold: the best mean, which need not be better than the next by "
+        "more than chance."
     ]
     if seeds > 1:
         notes.append(f"±: standard deviation over {seeds} seeds.")
     symbol = swept.sweep.symbol
     return Table(
-        f"Quality by {symbol} ({swept.sweep.setting})",
+        f"Quality by {symbol} ({swept.sweep.setting}), {protocol}",
         symbol,
         (*metrics.values(), "parameters", "fit, s"),
         rows,
@@ -177,9 +194,9 @@ def _table(swept: Swept, metrics: dict[str, str], seeds: int) -> Table:
     )
 
 
-def _plot(swept: Swept, metrics: dict[str, str]) -> Plot:
+def _plot(swept: Swept, metrics: dict[str, str], protocol: str) -> Plot:
     values, symbol = list(swept.points), swept.sweep.symbol
-    found = {m: [o.results["full"].metrics[m] for o in swept.points.values()] for m in metrics}
+    found = {m: [o.results[protocol].metrics[m] for o in swept.points.values()] for m in metrics}
 
     def draw(ink: str) -> Any:
         figure = matplotlib_figure()(figsize=(7.2, 3.4), layout="constrained")
@@ -188,7 +205,8 @@ def _plot(swept: Swept, metrics: dict[str, str]) -> Plot:
             axes.errorbar(values, [s.mean for s in spreads], [s.deviation for s in spreads],
                           color=_COLOURS[ink][number], marker="o", markersize=5.5, linewidth=1.8,
                           capsize=3, label=metrics[metric])  # fmt: skip
-        axes.set_xscale("log", base=2)
+        if swept.sweep.scale == "powers":
+            axes.set_xscale("log", base=2)
         axes.set_xticks(values, [str(value) for value in values])
         axes.set_ylim(bottom=0)
         axes.set_xlabel(f"{symbol} ({swept.sweep.setting})", color=_WORDS[ink], fontsize=9)

@@ -84,11 +84,11 @@ def quality(found: Comparison, protocol: str, paper: PaperTable | None = None) -
         rows.append(Row(name, cells))
         for data, numbers in paper.of(name).items() if paper else ():
             rows.append(Row(f"paper, {data}", tuple(Cell(f"{n:.4f}") for n in numbers), grey=True))
-    unit = "interactions" if protocol == "leave-one-out" else "posts"
     notes = [
-        f"{first.posts:,} test {unit}, {first.skipped:,} posts skipped (no hashtag known from "
-        f"training), {first.hashtags:,} hashtags. Bold: the best mean. {LIKE_BEST}: cannot be told "
-        f"from the best (paired t test over posts, Holm-corrected p ≥ {LEVEL})."
+        f"{first.posts:,} test {unit_of(protocol)}, {first.skipped:,} posts skipped (no hashtag "
+        f"known from training), {first.hashtags:,} hashtags. Bold: the best mean. {LIKE_BEST}: "
+        f"cannot be told from the best (paired t test over {unit_of(protocol)}, Holm-corrected "
+        f"p ≥ {LEVEL})."
     ]
     if _deviating(found):
         notes.append(f"±: standard deviation over {len(found.plan.seeds)} seeds.")
@@ -102,7 +102,12 @@ def quality(found: Comparison, protocol: str, paper: PaperTable | None = None) -
     title = f"Quality, {PROTOCOLS[protocol]}"
     if protocol == "full":
         title += " (headline)"
-    return Table(title, "model", tuple(headings), tuple(rows), tuple(notes))
+    return Table(title, found.rows, tuple(headings), tuple(rows), tuple(notes))
+
+
+def unit_of(protocol: str) -> str:
+    """What a protocol takes the mean over."""
+    return "interactions" if protocol == "leave-one-out" else "posts"
 
 
 def significance(found: Comparison, protocol: str) -> list[Table]:
@@ -165,7 +170,7 @@ def kinds(found: Comparison) -> Table:
         f"Judged: {sizes}."
     )
     return Table(
-        f"{recall} by kind of hashtag ({protocol})", "model", tuple(groups), tuple(rows), (note,)
+        f"{recall} by kind of hashtag ({protocol})", found.rows, tuple(groups), tuple(rows), (note,)
     )
 
 
@@ -190,13 +195,13 @@ def costs(found: Comparison) -> Table:
     columns = ("fit, s", "epochs", "judged posts/s", "parameters", "stored, MiB",
                f"validation {metric}")  # fmt: skip
     note = "Times are those of the machine named at the end; a fit includes its validation."
-    return Table("What it costs", "model", columns, tuple(rows), (note,))
+    return Table("What it costs", found.rows, columns, tuple(rows), (note,))
 
 
 def failures(found: Comparison) -> Table:
     """Models that could not take part."""
     rows = [Row(name, (Cell(why, number=False),)) for name, why in found.failures.items()]
-    return Table("Left out", "model", ("reason",), tuple(rows))
+    return Table("Left out", found.rows, ("reason",), tuple(rows))
 
 
 def spread_cell(spread: Spread, *, best: bool = False, mark: str = "") -> Cell:

@@ -6,7 +6,7 @@ Printed numbers are shown beside ours in grey, never compared: each table says w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from reeltag.evaluation.protocols import Protocol
@@ -14,9 +14,20 @@ from reeltag.evaluation.protocols import Protocol
 SIMPLE_PEERS = ("popularity", "user-history", "content-knn", "blend")
 """Rules that no paper compares with and every table must."""
 
-Kind = Literal["table", "posts", "distribution", "sweep"]
-"""A table of models; some posts with what each model recommends; how often each hashtag is
-used; one model with one setting after the other varied."""
+Kind = Literal[
+    "table", "posts", "distribution", "counts", "sweep", "popularity", "buckets", "modalities"
+]
+"""What is shown:
+
+    table           models, side by side
+    posts           some posts with what each model recommends
+    distribution    how often each hashtag is used, natural and balanced
+    counts          hashtags of a post and uses of a hashtag
+    sweep           one model with one setting after the other varied
+    popularity      models by how much used the hashtag is that is looked for
+    buckets         the same, each trained and judged on such hashtags alone
+    modalities      one model on every combination of modalities
+"""
 
 
 @dataclass(frozen=True)
@@ -32,12 +43,12 @@ class PaperTable:
     """The paper's names of them."""
     numbers: Mapping[str, Mapping[str, tuple[float, ...]]]
     rows: Mapping[str, str]
-    """Our name of a model to the paper's."""
+    """Our name of a model, or of what else a row is about, to the paper's."""
     note: str = ""
 
-    def of(self, model: str) -> dict[str, tuple[float, ...]]:
-        """Data set to the numbers printed for one of our models; empty where it has none."""
-        name = self.rows.get(model)
+    def of(self, row: str) -> dict[str, tuple[float, ...]]:
+        """Data set to the numbers printed for one of our rows; empty where it has none."""
+        name = self.rows.get(row)
         if name is None:
             return {}
         return {data: rows[name] for data, rows in self.numbers.items()}
@@ -63,7 +74,9 @@ class Sweep:
     setting: str
     symbol: str
     """The paper's name of it."""
-    values: tuple[int, ...]
+    values: tuple[float, ...]
+    scale: Literal["linear", "powers"] = "linear"
+    """How the values lie on the axis; `powers` of two."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +90,14 @@ class Procedure:
     protocol: Protocol = "full"
     """The paper's own; tables give full ranking too."""
     tops: tuple[int, ...] = (5, 10)
+    metrics: tuple[str, ...] = ("precision", "recall", "f1")
+    """What a sweep shows, at the largest of `tops`."""
+    seeds: int = 3
+    """How many fits there are where nobody says."""
     paper: PaperTable | None = None
     """The table whose numbers stand beside ours; none for a figure."""
+    papers: Mapping[str, PaperTable] = field(default_factory=dict)
+    """The same where there is a table a popularity of hashtags."""
     balance_top: int = 0
     """So many of the most used hashtags are first made about as rare as the others."""
     one_modality: bool = False

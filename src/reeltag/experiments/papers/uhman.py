@@ -121,7 +121,7 @@ PROCEDURES = (
         kind="sweep",
         models=("uhman",),
         tops=(10,),
-        sweeps=(Sweep("dim", "K", SIZES), Sweep("predictive", "d", SIZES)),
+        sweeps=(Sweep("dim", "K", SIZES, "powers"), Sweep("predictive", "d", SIZES, "powers")),
         lead=(
             "The paper prints no numbers for this figure. In its words the quality rises with K "
             "and then falls, 32 being chosen, and is stable for d from 16 to 128.",
