@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reeltag.errors import MissingExtraError
+from reeltag.errors import ConfigError, MissingExtraError
 from reeltag.features.backbones import glove as vectors
 from reeltag.features.base import CaptionExtractor, option
 from reeltag.storage import sha256_of
@@ -113,6 +113,7 @@ class Tokens(CaptionExtractor):
     """
 
     name, kind, shape, dtype = "tokens", "sequence", (), "int32"
+    settable: ClassVar[dict[str, Callable[[str], Any]]] = {"buckets": int, "max_words": int}
 
     def __init__(self, options: Mapping[str, Any], threads: int) -> None:
         super().__init__()
@@ -120,6 +121,11 @@ class Tokens(CaptionExtractor):
             "buckets": int(option(options, "buckets", 1 << 16)),
             "max_words": int(option(options, "max_words", 128)),
         }
+        for key, least in (("buckets", 2), ("max_words", 1)):
+            if self.options[key] < least:
+                raise ConfigError(
+                    f"Got {key}={self.options[key]} for tokens, expected {least} or more."
+                )
 
     def extract(self, captions: Sequence[str]) -> list[NDArray[Any] | None]:
         """(words,) ids a caption, None for one without words."""

@@ -36,6 +36,8 @@ class LogoConfig(ModelConfig):
     """Width of the LSTM over words."""
     pooling: Pooling = "attention"
     """How steps become one vector; all but `attention` are the paper's variants A, M and L."""
+    words: int = Field(300, ge=1)
+    """Width of a word's vector where captions come as ids (`tokens`) and the model learns it."""
     attention: int = Field(64, ge=1)
     """Hidden width of the attention; the paper gives none."""
     layers: int = Field(3, ge=1, le=6)
@@ -90,7 +92,7 @@ class Logo(Trained):
 
     def __init__(self, config: LogoConfig, sizes: Sizes) -> None:
         super().__init__(config, sizes)
-        self.input = ModalitySequences(sizes.manifests)
+        self.input = ModalitySequences(sizes.manifests, config.words)
         self.modalities = self.input.modalities
         self.views = nn.ModuleDict(
             {
