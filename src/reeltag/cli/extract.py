@@ -19,7 +19,9 @@ def command(
     acoustic: list[str] = typer.Option(
         [], help="logmel (vector), spectrogram (6 × 512), onnx:FILE."
     ),
-    textual: list[str] = typer.Option([], help="minilm (vector), sif (vector), glove, tokens."),
+    textual: list[str] = typer.Option(
+        [], help="minilm (vector), sif (vector), glove, tokens, word2vec:FILE (text or binary)."
+    ),
     workers: int | None = typer.Option(None, help="Processes; default one a core."),
 ) -> None:
     """Compute features; done ones are skipped, a killed extraction goes on where it was.

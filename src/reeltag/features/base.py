@@ -23,7 +23,7 @@ class Extractor(ABC):
     """
 
     name: str
-    """Registered name, what users write; `onnx:STEM` for a model file of their own."""
+    """Registered name, what users write; `onnx:STEM`, `word2vec:STEM` for a file of their own."""
     modality: str
     source: str
     kind: Kind
@@ -53,7 +53,7 @@ class Extractor(ABC):
             f"-{key}{f'{value:g}' if isinstance(value, float) else value}"
             for key, value in sorted(self.unusual.items())
         )
-        return f"{self.modality}-{self.name.removeprefix('onnx:')}{told}"
+        return f"{self.modality}-{self.name.partition(':')[2] or self.name}{told}"
 
     def manifest(self, feature_name: str | None = None) -> Manifest:
         """What the extractor makes, as stored beside the values."""
@@ -107,6 +107,10 @@ class CaptionExtractor(Extractor):
     @abstractmethod
     def extract(self, captions: Sequence[str]) -> list[NDArray[Any] | None]:
         """One entry a caption; None for a caption with nothing to read."""
+
+    def units(self, caption: str) -> list[str]:
+        """The words that the steps of a caption's entry stand for; none of a vector."""
+        return []
 
 
 def option(options: Mapping[str, Any], key: str, default: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from reeltag.data.feature import Manifest
 from reeltag.data.schema import MODALITIES
 from reeltag.errors import ConfigError, MissingExtraError
-from reeltag.features import acoustic, onnx_file, textual, visual
+from reeltag.features import acoustic, onnx_file, textual, visual, word2vec
 from reeltag.features.base import Extractor
 
 Maker = Callable[[Mapping[str, Any], int], Extractor]
@@ -30,7 +30,8 @@ EXTRACTORS: dict[str, dict[str, Maker]] = {
         "tokens": textual.Tokens,
     },
 }
-"""Modality, name and what makes the extractor; `onnx:FILE` is valid beside these."""
+"""Modality, name and what makes the extractor; beside these `onnx:FILE` is valid for clips and
+`word2vec:FILE` for captions."""
 
 DEFAULTS = {"visual": "efficientnet-lite1", "acoustic": "logmel", "textual": "minilm"}
 """What `reeltag extract` makes when nothing is named."""
@@ -54,7 +55,7 @@ class Availability:
 def make(
     modality: str, name: str, options: Mapping[str, Any] | None = None, threads: int = 1
 ) -> Extractor:
-    """The extractor called `name`, or of a model file (`onnx:FILE`).
+    """The extractor called `name`, or of a file (`onnx:FILE`, `word2vec:FILE`).
 
     Args:
         name: may be followed by options, `NAME:KEY=VALUE,KEY=VALUE`; a model file's stand in
@@ -68,10 +69,12 @@ def make(
         raise ConfigError(f"Got modality {modality!r}, expected one of {', '.join(MODALITIES)}.")
     if name.startswith("onnx:"):
         return onnx_file.from_file(modality, Path(name.removeprefix("onnx:")), threads)
+    if modality == "textual" and name.startswith("word2vec:"):
+        return word2vec.from_file(Path(name.removeprefix("word2vec:")))
     known = EXTRACTORS[modality]
     name, colon, listed = name.partition(":")
     if name not in known:
-        valid = [*known, *(["onnx:FILE"] if modality != "textual" else [])]
+        valid = [*known, "word2vec:FILE" if modality == "textual" else "onnx:FILE"]
         raise ConfigError(f"Got {modality} extractor {name!r}, expected one of {', '.join(valid)}.")
     given = read_options(name, listed, getattr(known[name], "settable", {})) if colon else {}
     return known[name]({**(options or {}), **given}, threads)
@@ -114,6 +117,9 @@ def of_manifest(manifest: Manifest, threads: int = 1) -> Extractor:
         made = onnx_file.from_cache(
             manifest.modality, stem, manifest.weights_sha256, options, threads
         )
+    elif manifest.extractor.startswith("word2vec:"):
+        stem = manifest.extractor.removeprefix("word2vec:")
+        made = word2vec.from_cache(stem, manifest.weights_sha256, manifest.options)
     else:
         made = make(manifest.modality, manifest.extractor, manifest.options, threads)
     if made.manifest().fingerprint != manifest.fingerprint:

@@ -73,6 +73,12 @@ class GloveWords(CaptionExtractor):
             found.append(self.check(glove.vectors(ranks)) if len(ranks) else None)
         return found
 
+    def units(self, caption: str) -> list[str]:
+        """The known words."""
+        glove = vectors.glove()
+        known = [word for word in words(caption) if len(glove.ranks([word]))]
+        return known[: self.options["max_words"]]
+
 
 class Sif(CaptionExtractor):
     """`sif`: smooth inverse frequency, mean of a / (a + p(w)) v(w) over known words, (50,).
@@ -131,10 +137,13 @@ class Tokens(CaptionExtractor):
         """(words,) ids a caption, None for one without words."""
         found: list[NDArray[Any] | None] = []
         for caption in captions:
-            known = words(caption)[: self.options["max_words"]]
-            ids = [hashed(word, self.options["buckets"]) for word in known]
+            ids = [hashed(word, self.options["buckets"]) for word in self.units(caption)]
             found.append(self.check(np.array(ids, dtype=np.int32)) if ids else None)
         return found
+
+    def units(self, caption: str) -> list[str]:
+        """The words."""
+        return words(caption)[: self.options["max_words"]]
 
 
 def _minilm_folder() -> Path:
