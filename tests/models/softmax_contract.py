@@ -151,6 +151,12 @@ class SoftmaxContract(TrainedContract):
             for name, parameter in model.named_parameters():
                 assert parameter.grad is not None, name
 
+    def test_no_step_waits_for_the_device(self, sequences: Corpus) -> None:
+        """On the meta device, reading a value or a size that depends on one is an error."""
+        model = self.built(sequences).train().to("meta")
+        model.loss(by_posts(sequences, torch.arange(12)).to("meta")).backward()  # type: ignore[no-untyped-call]
+        assert all(parameter.grad is not None for parameter in model.parameters())
+
     def test_an_untrained_model_starts_from_popularity(self, corpus: Corpus) -> None:
         model = self.fitted(corpus)
         uses = corpus.training.posts.hashtags.dense(len(corpus.hashtags)).sum(0)

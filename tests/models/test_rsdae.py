@@ -121,6 +121,12 @@ class TestRsdae(TrainedContract):
         scores = model.scored(silent)
         torch.testing.assert_close(scores, scores[:1].expand_as(scores))
 
+    def test_no_step_waits_for_the_device(self, corpus: Corpus) -> None:
+        """On the meta device, reading a value or a size that depends on one is an error."""
+        model = self.built(corpus).train().to("meta")
+        model.loss(by_posts(corpus, torch.arange(12)).to("meta")).backward()  # type: ignore[no-untyped-call]
+        assert all(parameter.grad is not None for parameter in model.parameters())
+
     def test_relation_brings_codes_together(self, corpus: Corpus) -> None:
         """Posts that share a hashtag lie closer, beside all posts, where the prior weighs more."""
         ratios = []

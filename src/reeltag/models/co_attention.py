@@ -56,7 +56,12 @@ class CoAttention(SoftmaxModel):
 
     name = "co-attention"
     Config = CoAttentionConfig
-    training_defaults: ClassVar[dict[str, Any]] = {"learning_rate": 1e-3, "batch_size": 128}
+    training_defaults: ClassVar[dict[str, Any]] = {
+        "learning_rate": 1e-3,
+        "batch_size": 128,
+        "epochs": 100,
+        "patience": 8,
+    }
     config: CoAttentionConfig
 
     def __init__(self, config: CoAttentionConfig, sizes: Sizes) -> None:

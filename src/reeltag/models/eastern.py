@@ -56,7 +56,12 @@ class Eastern(SoftmaxModel):
 
     name = "eastern"
     Config = EasternConfig
-    training_defaults: ClassVar[dict[str, Any]] = {"learning_rate": 1e-3, "batch_size": 128}
+    training_defaults: ClassVar[dict[str, Any]] = {
+        "learning_rate": 1e-3,
+        "batch_size": 128,
+        "epochs": 100,
+        "patience": 8,
+    }
     config: EasternConfig
 
     def __init__(self, config: EasternConfig, sizes: Sizes) -> None:

@@ -22,8 +22,8 @@ class TrumannConfig(SoftmaxConfig):
     """Width c of the common space (LOGO §4.1.4)."""
     fusion: Literal["concat", "mean"] = "concat"
     """What the classifier reads: the modalities' vectors side by side, or their mean b."""
-    agreement: float = Field(0.1, ge=0)
-    """Weight of what the modalities of a post lie apart."""
+    agreement: float = Field(0.01, ge=0)
+    """Weight of the distance between the modalities of a post."""
 
 
 class Trumann(SoftmaxModel):
@@ -35,8 +35,8 @@ class Trumann(SoftmaxModel):
         p   = softmax(W [x^v; x^a; x^t] + w)    or, with `fusion="mean"`, softmax(W b + w)
 
     Loss: the softmax's (`SoftmaxModel`) + agreement · mean over posts and modalities of
-    |x^m - b|². The b nearest to all x^m is their mean, so a common vector of each post need
-    not be learned beside the maps.
+    |x^m - b|². The b nearest to all x^m is their mean, so no common vector of each post is
+    learned beside the maps.
 
     This is the part of TRUMANN that LOGO's authors compare with ("retaining the common space
     learning component and casting the representations of multiple modalities into a softmax
@@ -45,12 +45,16 @@ class Trumann(SoftmaxModel):
 
     Departures: gradient steps with dropout instead of alternating closed forms. A missing
     modality is in no mean, and its block of the classifier's input is zero. Features are
-    standardised on training posts.
+    standardised on training posts. The weight of the agreement is ours.
     """
 
     name = "trumann"
     Config = TrumannConfig
-    training_defaults: ClassVar[dict[str, Any]] = {"learning_rate": 1e-3, "batch_size": 128}
+    training_defaults: ClassVar[dict[str, Any]] = {
+        "learning_rate": 1e-3,
+        "batch_size": 128,
+        "patience": 8,
+    }
     config: TrumannConfig
 
     def __init__(self, config: TrumannConfig, sizes: Sizes) -> None:

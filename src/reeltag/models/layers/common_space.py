@@ -62,14 +62,26 @@ def same_hashtag_loss(vectors: Tensor, there: Tensor, hashtags: Tensor) -> Tenso
 
     Shapes and the identity that spares the pairs are those of `view_loss`.
     """
-    known, group = torch.unique(hashtags, return_inverse=True)
+    group, known = _groups(hashtags), len(hashtags)
     present = there.to(vectors.dtype)
     shown = vectors * present.unsqueeze(2)
-    count = segment_sum(present, group, len(known))
-    mean = segment_sum(shown, group, len(known)) / count.clamp(min=1).unsqueeze(2)
+    count = segment_sum(present, group, known)
+    mean = segment_sum(shown, group, known) / count.clamp(min=1).unsqueeze(2)
     offset = shown - mean.index_select(0, group) * present.unsqueeze(2)
-    total = (count * segment_sum(offset.square().sum(2), group, len(known))).sum()
+    total = (count * segment_sum(offset.square().sum(2), group, known)).sum()
     return total / (count * (count - 1) / 2).sum().clamp(min=1)
+
+
+def _groups(hashtags: Tensor) -> Tensor:
+    """A number below m for each of m hashtags, the same for the same one.
+
+    As `torch.unique` numbers them, which would wait for the device to tell how many there are.
+    """
+    ordered, order = hashtags.sort(stable=True)
+    numbers = torch.cat(
+        [torch.zeros_like(ordered[:1]), (ordered[1:] != ordered[:-1]).long()]
+    ).cumsum(0)
+    return torch.empty_like(numbers).scatter_(0, order, numbers)
 
 
 def consensus(vectors: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
