@@ -79,8 +79,8 @@ class Rsdae(Factorised, Trained):
     training_defaults: ClassVar[dict[str, Any]] = {
         "learning_rate": 3e-3,
         "batch_size": 128,
-        "epochs": 80,
-        "patience": 12,
+        "epochs": 120,
+        "patience": 25,  # sigmoid layers stand still for a dozen epochs before they learn
     }
     config: RsdaeConfig
 
