@@ -39,7 +39,8 @@ class Ragged:
     def row_of_value(self) -> Tensor:
         """The row each value belongs to (m,)."""
         rows = torch.arange(len(self), device=self.offsets.device)
-        return torch.repeat_interleave(rows, self.lengths)
+        # The size is known: the device need not be asked for it.
+        return torch.repeat_interleave(rows, self.lengths, output_size=len(self.values))
 
     def positions(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Where the values of `rows` (n,) lie.

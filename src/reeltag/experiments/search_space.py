@@ -69,7 +69,16 @@ MODELS: dict[str, dict[str, Range | None]] = {
         "projections": None,
         "half_features": None,
     },
-    # A batch is of posts, not of triples.
+    # A batch is of posts, not of triples; widths are the paper's.
+    "co-attention": {"batch_size": Choice((64, 128, 256)), "attention": None},
+    "eastern": {
+        "batch_size": Choice((64, 128, 256)),
+        "hidden_visual": None,
+        "hidden_acoustic": None,
+        "hidden_textual": None,
+    },
+    "rsdae": {"batch_size": Choice((64, 128, 256)), "layers": Span(0, 2, whole=True)},
+    "trumann": {"batch_size": Choice((64, 128, 256))},
     "logo": {
         "batch_size": Choice((64, 128, 256)),
         "hidden_visual": None,

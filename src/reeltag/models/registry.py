@@ -13,14 +13,18 @@ from reeltag.errors import ConfigError
 from reeltag.models.blend import Blend
 from reeltag.models.bll import Bll
 from reeltag.models.caption_words import CaptionWords
+from reeltag.models.co_attention import CoAttention
 from reeltag.models.contagnet import ConTagNet
 from reeltag.models.content_knn import ContentKnn
 from reeltag.models.contract import Model, ModelConfig, Sizes
 from reeltag.models.csmn import Csmn
+from reeltag.models.eastern import Eastern
 from reeltag.models.gcn_phr import GcnPhr
 from reeltag.models.logo import Logo
 from reeltag.models.popularity import Popularity
 from reeltag.models.profile_models import Bilinear, ThreeWay, UserAdditive
+from reeltag.models.rsdae import Rsdae
+from reeltag.models.trumann import Trumann
 from reeltag.models.uhman import Uhman
 from reeltag.models.user_history import UserHistory
 from reeltag.models.ushm import Ushm
@@ -62,6 +66,10 @@ REGISTRY: dict[str, Entry] = {
     "ushm": Entry(Ushm, "Veit et al., CVPR 2018"),
     "contagnet": Entry(ConTagNet, "Rawat and Kankanhalli, ACM MM 2016"),
     "csmn": Entry(Csmn, "Park et al., CVPR 2017"),
+    "rsdae": Entry(Rsdae, "Wang et al., AAAI 2015, as in Cao et al.: RSDAE"),
+    "co-attention": Entry(CoAttention, "Zhang et al., IJCAI 2017, as in Cao et al.: Co-Attention"),
+    "trumann": Entry(Trumann, "Zhang et al., ACM MM 2016, as in Cao et al.: TRUMANN"),
+    "eastern": Entry(Eastern, "Liu et al., ACM MM 2017, as in Cao et al.: EASTERN"),
     "popularity": Entry(Popularity, "rule: most used overall"),
     "user-history": Entry(UserHistory, "rule: most used by the user, then overall"),
     "content-knn": Entry(ContentKnn, "rule: hashtags of the most similar posts"),

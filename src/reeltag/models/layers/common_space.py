@@ -54,16 +54,45 @@ def view_loss(vectors: Tensor, there: Tensor, hashtags: Tensor, weight: float) -
         both = (there[:, one] & there[:, other]).to(vectors.dtype)
         apart = apart + ((vectors[:, one] - vectors[:, other]).square().sum(1) * both).sum()
         pairs = pairs + both.sum()
-    return apart / pairs.clamp(min=1) + weight * _same_hashtag(vectors, there, hashtags)
+    return apart / pairs.clamp(min=1) + weight * same_hashtag_loss(vectors, there, hashtags)
 
 
-def _same_hashtag(vectors: Tensor, there: Tensor, hashtags: Tensor) -> Tensor:
-    """Mean |x_r - x_r'|² over all pairs of examples with one hashtag, all modalities."""
-    known, group = torch.unique(hashtags, return_inverse=True)
+def same_hashtag_loss(vectors: Tensor, there: Tensor, hashtags: Tensor) -> Tensor:
+    """Mean |x_r - x_r'|² over all pairs of examples with one hashtag, all modalities.
+
+    Shapes and the identity that spares the pairs are those of `view_loss`.
+    """
+    group, known = _groups(hashtags), len(hashtags)
     present = there.to(vectors.dtype)
     shown = vectors * present.unsqueeze(2)
-    count = segment_sum(present, group, len(known))
-    mean = segment_sum(shown, group, len(known)) / count.clamp(min=1).unsqueeze(2)
+    count = segment_sum(present, group, known)
+    mean = segment_sum(shown, group, known) / count.clamp(min=1).unsqueeze(2)
     offset = shown - mean.index_select(0, group) * present.unsqueeze(2)
-    total = (count * segment_sum(offset.square().sum(2), group, len(known))).sum()
+    total = (count * segment_sum(offset.square().sum(2), group, known)).sum()
     return total / (count * (count - 1) / 2).sum().clamp(min=1)
+
+
+def _groups(hashtags: Tensor) -> Tensor:
+    """A number below m for each of m hashtags, the same for the same one.
+
+    As `torch.unique` numbers them, which would wait for the device to tell how many there are.
+    """
+    ordered, order = hashtags.sort(stable=True)
+    numbers = torch.cat(
+        [torch.zeros_like(ordered[:1]), (ordered[1:] != ordered[:-1]).long()]
+    ).cumsum(0)
+    return torch.empty_like(numbers).scatter_(0, order, numbers)
+
+
+def consensus(vectors: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    """The vector nearest to all modalities of each post, and how far they lie from it.
+
+    The nearest in the sum of squares is the mean over the modalities the post has. Shapes:
+    vectors (B, M, c), there (B, M); returns (B, c), zeros for a post without any, and the mean
+    over posts and modalities of |x^m - mean|², a scalar.
+    """
+    present = there.to(vectors.dtype).unsqueeze(2)
+    shown = vectors * present
+    mean = shown.sum(1) / present.sum(1).clamp(min=1)
+    apart = ((shown - mean.unsqueeze(1)) * present).square().sum()
+    return mean, apart / present.sum().clamp(min=1)

@@ -46,10 +46,7 @@ class View(nn.Module):
 
     def states(self, values: Tensor) -> Tensor:
         """The LSTM's output at every step (B, T, hidden); of no meaning where there is none."""
-        if values.device.type == "cpu":
-            return recurrence(self.lstm, values)
-        padded: Tensor = self.lstm(values)[0]
-        return padded
+        return states_of(self.lstm, values)
 
     def pairs(self, kept: dict[str, Tensor], hashtags: Tensor) -> Tensor:
         """Vectors (m, C, dim) of m posts for each one's own hashtags (m, C, dim)."""
@@ -64,6 +61,14 @@ class View(nn.Module):
         queries = self.attention.queries(hashtags)
         weights = self.attention.catalogue(kept["key"], queries, kept["mask"])
         return self.tower.rest(weights @ kept["step"])
+
+
+def states_of(lstm: nn.LSTM, values: Tensor) -> Tensor:
+    """The output of `lstm` at every step of `values` (B, T, width): (B, T, hidden)."""
+    if values.device.type == "cpu":
+        return recurrence(lstm, values)
+    padded: Tensor = lstm(values)[0]
+    return padded
 
 
 def recurrence(lstm: nn.LSTM, values: Tensor) -> Tensor:
