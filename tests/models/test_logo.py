@@ -18,9 +18,8 @@ from reeltag.data.dataset import Dataset
 from reeltag.data.feature import Manifest, ragged
 from reeltag.data.splits import SplitRecipe, make_split
 from reeltag.errors import ReelTagError
-from reeltag.models import logo as logo_module
 from reeltag.models.contract import Sizes, TrainingBatch
-from reeltag.models.layers import fused
+from reeltag.models.layers import catalogue, fused, hashtag_attention
 from reeltag.models.layers.common_space import view_loss
 from reeltag.models.layers.hashtag_attention import HashtagAttention
 from reeltag.models.layers.view import View, pool, recurrence
@@ -387,7 +386,7 @@ def test_blocks_do_not_change_scores(
 ) -> None:
     model = built(corpus, pooling=pooling)
     expected = model.scored(some(corpus))
-    monkeypatch.setattr(logo_module, "_ROWS", rows)
+    monkeypatch.setattr(catalogue, "ROWS", rows)
     torch.testing.assert_close(model.scored(some(corpus)), expected)
 
 
@@ -398,10 +397,14 @@ def test_attention_is_the_same_fused_and_not(monkeypatch: pytest.MonkeyPatch) ->
         attention.weight.normal_()
         keys, queries = torch.randn(3, 5, 8), torch.randn(9, 8)
         mask = torch.tensor([[True] * 5, [True] * 2 + [False] * 3, [False] * 5])
-        found = [attention.catalogue(keys, queries, mask)]
+        every = queries.expand(3, -1, -1)
+        found = [attention.catalogue(keys, each, mask) for each in (queries[None], every)]
         monkeypatch.setattr(fused, "available", lambda: False)
-        found.append(attention.catalogue(keys, queries, mask))
-        found.append(attention.pairs(keys, queries.expand(3, -1, -1), mask))
+        found += [attention.catalogue(keys, each, mask) for each in (queries[None], every)]
+        monkeypatch.setattr(hashtag_attention, "_ELEMENTS", 200)  # a hashtag at once
+        found.append(attention.catalogue(keys, queries[None], mask))
+        found = [each.transpose(1, 2) for each in found]
+        found.append(attention.pairs(keys, every, mask))
     for other in found[1:]:
         torch.testing.assert_close(found[0], other)
     torch.testing.assert_close(found[0].sum(2), torch.tensor([[1.0], [1.0], [0.0]]).expand(-1, 9))

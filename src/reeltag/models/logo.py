@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -13,14 +14,16 @@ from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.errors import ReelTagError
 from reeltag.models.contract import Encoded, ModelConfig, Sizes, Trained, TrainingBatch
+from reeltag.models.layers.catalogue import Asking, Catalogue
 from reeltag.models.layers.common_space import view_loss
 from reeltag.models.layers.hashtag_attention import HashtagAttention
 from reeltag.models.layers.interaction import Interaction
 from reeltag.models.layers.sequences import ModalitySequences
+from reeltag.models.layers.shortlist import SAMPLE, Shortlist, settled
 from reeltag.models.layers.view import Pooling, View
 
-_ROWS = 1024
-"""Pairs of a post and a hashtag that are scored at once: what they take stays near the cache."""
+_FITTED_AT_ONCE = 32
+"""Training posts that are scored at once for the shortlist."""
 
 
 class LogoConfig(ModelConfig):
@@ -48,6 +51,8 @@ class LogoConfig(ModelConfig):
     """λ: weight in L_view of posts with the same hashtag against modalities of the same post."""
     alternate: bool = True
     """A step on L_view, then one on L_network, as in the paper; False: their sum every step."""
+    shortlist: int | None = Field(None, ge=1)
+    """Hashtags a post that are scored exactly, out of a guess of all; None: every hashtag."""
 
 
 class Logo(Trained):
@@ -70,6 +75,9 @@ class Logo(Trained):
     input embedding size" of §4.1.4 may also be p_0's (`interaction`). Layers start from another
     deviation (`_initialise`). A missing modality is not zeros that vote: its block of p_0 is
     zero and L_view leaves it out.
+
+    `shortlist` (the attribute) may be changed on a model whose setting has a number: None gives
+    every score exactly, another number another length.
     """
 
     name = "logo"
@@ -113,8 +121,13 @@ class Logo(Trained):
             config.dropout,
         )
         self.hashtag = nn.Parameter(torch.empty(sizes.hashtags, config.dim))
+        self.shortlist = config.shortlist
+        self.guess = None if config.shortlist is None else Shortlist(sizes.hashtags)
         self.steps_done: Tensor
         self.buffer("steps_done", torch.zeros((), dtype=torch.int64))
+        self._steps: int | None = 0  # steps_done on the host; None: not yet read
+        self._training: TrainingSet | None = None
+        self._everyone: tuple[list[tuple[int, int]], Asking] | None = None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -133,6 +146,7 @@ class Logo(Trained):
 
     def fit(self, training: TrainingSet) -> None:
         self.input.fit(training)
+        self._training = training
 
     def encode(self, posts: PostBatch) -> Encoded:
         """Every LSTM once a post: what its hashtags are answered with, by `<modality>.<what>`."""
@@ -167,46 +181,66 @@ class Logo(Trained):
 
     @torch.no_grad()
     def score_all(self, encoded: Encoded) -> Tensor:
-        """Every hashtag of every post, in blocks of posts and of hashtags."""
-        posts, hashtags = len(self._there(encoded)), len(self.hashtag)
-        scores = self.hashtag.new_empty(posts, hashtags)
-        wide = min(hashtags, _ROWS)
-        for top in range(0, posts, max(1, _ROWS // max(1, wide))):
-            rows = slice(top, top + max(1, _ROWS // max(1, wide)))
-            own = {key: tensor[rows] for key, tensor in encoded.items()}
-            for left in range(0, hashtags, wide):
-                columns = slice(left, left + wide)
-                scores[rows, columns] = self._block(own, self.hashtag[columns])
-        return scores
-
-    def _block(self, encoded: Encoded, hashtags: Tensor) -> Tensor:
-        """Logits (b, h) of a few posts for some hashtags (h, dim)."""
-        there = self._there(encoded)
-        weight, bias = self.interaction.first()
-        if self.config.pooling != "attention":
-            # x is the same for every hashtag: W_1 p_0 = (Σ_m W_1^m diag(x^m)) y.
-            fixed = [encoded[f"{name}.vector"] for name in self.modalities]
-            vectors = torch.stack(fixed, 1) * there.unsqueeze(2)
-            of_post = torch.einsum("kmc,bmc->bck", weight, vectors)
-            return self.interaction.above(hashtags @ of_post + bias)
-        hidden = bias.expand(len(there) * len(hashtags), -1)
-        for at, modality in enumerate(self.modalities):
-            has = there[:, at]
-            if not has.any():  # nobody here has it: no need to work it out
-                continue
-            products = self._view(modality).catalogue(_kept(encoded, modality), hashtags)
-            products *= hashtags
-            if not has.all():
-                products *= has[:, None, None]
-            # W_1 p_0 by modality: p_0 is never put together.
-            hidden = torch.addmm(hidden, products.flatten(0, 1), weight[:, at].T)
-        hidden = hidden.clone() if not there.any() else hidden
-        return self.interaction.above(hidden).view(len(there), -1)
+        """Every hashtag of every post: exactly, or with a shortlist, its hashtags exactly and
+        the others below them in the order of the guess."""
+        everyone, guess = self._asking(), self.guess
+        if self.shortlist is None or self.shortlist >= len(self.hashtag):
+            return self._exact(encoded, everyone)
+        if guess is None or not guess.fitted:
+            return self._exact(encoded, everyone)
+        guessed = guess.guess(self._exact(encoded, everyone.some(guess.landmarks)))
+        # Without any modality all hashtags score alike: the first are the best, as in a sort.
+        nothing = ~self._there(encoded).any(1, keepdim=True)
+        guessed = guessed.where(~nothing, -torch.arange(len(self.hashtag), device=self.device))
+        chosen = guessed.topk(self.shortlist, 1).indices
+        return settled(guessed, chosen, self.score_pairs(encoded, chosen))
 
     @torch.no_grad()
     def score_pairs(self, encoded: Encoded, candidates: Tensor) -> Tensor:
-        hashtags = embedding(candidates, self.hashtag)
-        return self._logits(*self._pairs(encoded, hashtags), hashtags)
+        kept = {modality: _kept(encoded, modality) for modality in self.modalities}
+        return self._catalogue().pairs(kept, self._there(encoded), self._asking(), candidates)
+
+    def _exact(self, encoded: Encoded, asking: Asking) -> Tensor:
+        kept = {modality: _kept(encoded, modality) for modality in self.modalities}
+        return self._catalogue().all(kept, self._there(encoded), asking)
+
+    def _catalogue(self) -> Catalogue:
+        return Catalogue({name: self._view(name) for name in self.modalities}, self.interaction)
+
+    def _asking(self) -> Asking:
+        """All hashtags, worked out anew when a parameter has changed."""
+        views = {name: self._view(name) for name in self.modalities}
+        read = [self.hashtag]
+        read += [v.attention.queries.weight for v in views.values() if v.attention is not None]
+        state = [(tensor.data_ptr(), tensor._version) for tensor in read]
+        if self._everyone is None or self._everyone[0] != state:
+            self._everyone = state, Asking.of(self.hashtag, views)
+        return self._everyone[1]
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Fit the guess of the shortlist on training posts, evenly spaced."""
+        self._everyone = None
+        if self.guess is None or self._training is None:
+            return
+        was, count = self.training, len(self._training.posts)
+        self.eval()
+        sample = torch.arange(0, count, max(1, -(-count // SAMPLE)))
+        everyone = self._asking()
+        scores = [
+            self._exact(self.encode(self._training.batch(index).to(self.device)), everyone)
+            for index in sample.split(_FITTED_AT_ONCE)
+        ]
+        self.guess.fit(torch.cat(scores))
+        self.train(was)
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        super().load_tensors(tensors)
+        self._steps, self._everyone = None, None
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._steps, self._everyone = None, None
 
     @torch.no_grad()
     def attention_of(self, posts: PostBatch, hashtags: Tensor) -> dict[str, Tensor]:
@@ -231,7 +265,9 @@ class Logo(Trained):
         """L_view or L_network by the count of steps, or their sum."""
         encoded, owner = self.encode(batch.posts), batch.owner
         encoded = {key: tensor.index_select(0, owner) for key, tensor in encoded.items()}
-        turn = int(self.steps_done) % 2 if self.config.alternate else None
+        if self._steps is None:  # once after loading: reading it waits for an accelerator
+            self._steps = int(self.steps_done)
+        turn = self._steps % 2 if self.config.alternate else None
         loss = self.hashtag.new_zeros(())
         if turn != 1:
             loss = loss + self.view_loss(encoded, batch.positives)
@@ -255,6 +291,8 @@ class Logo(Trained):
 
     def after_backward(self, last: bool) -> None:
         self.steps_done += 1
+        if self._steps is not None:
+            self._steps += 1
 
     def bytes_per_post(self) -> int:
         """Scores, the rows as read and standardised, and what is kept of every step."""
@@ -267,7 +305,8 @@ class Logo(Trained):
             )
             for modality in self.modalities
         )
-        return super().bytes_per_post() + 4 * kept
+        tables = 1 if self.shortlist is None else 2  # the guess beside the scores
+        return tables * super().bytes_per_post() + 4 * kept
 
 
 def _kept(encoded: Encoded, modality: str) -> dict[str, Tensor]:
