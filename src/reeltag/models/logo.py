@@ -210,7 +210,7 @@ class Logo(Trained):
     def _asking(self) -> Asking:
         """All hashtags, worked out anew when a parameter has changed."""
         views = {name: self._view(name) for name in self.modalities}
-        read = [self.hashtag]
+        read: list[Tensor] = [self.hashtag]
         read += [v.attention.queries.weight for v in views.values() if v.attention is not None]
         state = [(tensor.data_ptr(), tensor._version) for tensor in read]
         if self._everyone is None or self._everyone[0] != state:
@@ -229,7 +229,7 @@ class Logo(Trained):
         everyone = self._asking()
         scores = [
             self._exact(self.encode(self._training.batch(index).to(self.device)), everyone)
-            for index in sample.split(_FITTED_AT_ONCE)
+            for index in torch.split(sample, _FITTED_AT_ONCE)
         ]
         self.guess.fit(torch.cat(scores))
         self.train(was)
@@ -263,6 +263,7 @@ class Logo(Trained):
 
     def loss(self, batch: TrainingBatch) -> Tensor:
         """L_view or L_network by the count of steps, or their sum."""
+        self._everyone = None  # a fused optimiser changes parameters without a trace
         encoded, owner = self.encode(batch.posts), batch.owner
         encoded = {key: tensor.index_select(0, owner) for key, tensor in encoded.items()}
         if self._steps is None:  # once after loading: reading it waits for an accelerator

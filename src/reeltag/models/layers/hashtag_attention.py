@@ -47,7 +47,7 @@ class HashtagAttention(nn.Module):
             logits = torch.cat(
                 [
                     torch.relu(keys.unsqueeze(2) + some.unsqueeze(1)) @ self.weight
-                    for some in queries.split(size, 1)
+                    for some in torch.split(queries, size, 1)
                 ],
                 2,
             )

@@ -20,6 +20,8 @@ LANDMARKS = 256
 RANK = 128
 _RIDGE = 1e-3
 """Times the mean variance of a landmark's scores."""
+_ROUNDING = 1e-12
+"""Of float32, squared and with room."""
 
 
 class Shortlist(nn.Module):
@@ -52,7 +54,9 @@ class Shortlist(nn.Module):
         apart = (scores - mean).double().cpu()
         # By the smaller Gram matrix: S is far below the size of a large vocabulary.
         values, left = torch.linalg.eigh(apart @ apart.T)
-        keep = (values > values[-1:] * 1e-10).nonzero().squeeze(1).flip(0)[:LANDMARKS]
+        # What lies below the rounding of the scores is no direction.
+        least = _ROUNDING * torch.maximum(values[-1], scores.double().square().sum().cpu())
+        keep = (values > least).nonzero().squeeze(1).flip(0)[:LANDMARKS]
         scaled = left[:, keep].T @ apart  # Σ V
         count = min(len(keep), scores.shape[1])
         if not count:  # all posts score alike
