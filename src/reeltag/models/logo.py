@@ -14,16 +14,13 @@ from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.errors import ReelTagError
 from reeltag.models.contract import Encoded, ModelConfig, Sizes, Trained, TrainingBatch
-from reeltag.models.layers.catalogue import Asking, Catalogue
+from reeltag.models.layers.catalogue import Asking, Catalogue, Remembered, kept_of
 from reeltag.models.layers.common_space import view_loss
 from reeltag.models.layers.hashtag_attention import HashtagAttention
 from reeltag.models.layers.interaction import Interaction
 from reeltag.models.layers.sequences import ModalitySequences
 from reeltag.models.layers.shortlist import SAMPLE, Shortlist, settled
 from reeltag.models.layers.view import Pooling, View
-
-_FITTED_AT_ONCE = 32
-"""Training posts that are scored at once for the shortlist."""
 
 
 class LogoConfig(ModelConfig):
@@ -127,7 +124,7 @@ class Logo(Trained):
         self.buffer("steps_done", torch.zeros((), dtype=torch.int64))
         self._steps: int | None = 0  # steps_done on the host; None: not yet read
         self._training: TrainingSet | None = None
-        self._everyone: tuple[list[tuple[int, int]], Asking] | None = None
+        self._everyone = Remembered()
         self._initialise()
 
     def _initialise(self) -> None:
@@ -163,10 +160,8 @@ class Logo(Trained):
 
     def _pairs(self, encoded: Encoded, hashtags: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors (m, C, M, dim) of posts for each one's hashtags (m, C, dim); there (m, M)."""
-        vectors = [
-            self._view(modality).pairs(_kept(encoded, modality), hashtags)
-            for modality in self.modalities
-        ]
+        kept = kept_of(encoded)
+        vectors = [self._view(name).pairs(kept[name], hashtags) for name in self.modalities]
         return torch.stack(vectors, 2), self._there(encoded)
 
     def _there(self, encoded: Encoded) -> Tensor:
@@ -183,44 +178,38 @@ class Logo(Trained):
     def score_all(self, encoded: Encoded) -> Tensor:
         """Every hashtag of every post: exactly, or with a shortlist, its hashtags exactly and
         the others below them in the order of the guess."""
-        everyone, guess = self._asking(), self.guess
-        if self.shortlist is None or self.shortlist >= len(self.hashtag):
-            return self._exact(encoded, everyone)
-        if guess is None or not guess.fitted:
+        everyone, guess, length = self._asking(), self.guess, self.shortlist
+        if length is None or length >= len(self.hashtag) or guess is None or not guess.fitted:
             return self._exact(encoded, everyone)
         guessed = guess.guess(self._exact(encoded, everyone.some(guess.landmarks)))
         # Without any modality all hashtags score alike: the first are the best, as in a sort.
         nothing = ~self._there(encoded).any(1, keepdim=True)
         guessed = guessed.where(~nothing, -torch.arange(len(self.hashtag), device=self.device))
-        chosen = guessed.topk(self.shortlist, 1).indices
+        chosen = guessed.topk(length, 1).indices
         return settled(guessed, chosen, self.score_pairs(encoded, chosen))
 
     @torch.no_grad()
     def score_pairs(self, encoded: Encoded, candidates: Tensor) -> Tensor:
-        kept = {modality: _kept(encoded, modality) for modality in self.modalities}
-        return self._catalogue().pairs(kept, self._there(encoded), self._asking(), candidates)
+        return self._catalogue().pairs(
+            kept_of(encoded), self._there(encoded), self._asking(), candidates
+        )
 
     def _exact(self, encoded: Encoded, asking: Asking) -> Tensor:
-        kept = {modality: _kept(encoded, modality) for modality in self.modalities}
-        return self._catalogue().all(kept, self._there(encoded), asking)
+        return self._catalogue().all(kept_of(encoded), self._there(encoded), asking)
 
     def _catalogue(self) -> Catalogue:
-        return Catalogue({name: self._view(name) for name in self.modalities}, self.interaction)
+        return Catalogue(self._views(), self.interaction)
 
     def _asking(self) -> Asking:
-        """All hashtags, worked out anew when a parameter has changed."""
-        views = {name: self._view(name) for name in self.modalities}
-        read: list[Tensor] = [self.hashtag]
-        read += [v.attention.queries.weight for v in views.values() if v.attention is not None]
-        state = [(tensor.data_ptr(), tensor._version) for tensor in read]
-        if self._everyone is None or self._everyone[0] != state:
-            self._everyone = state, Asking.of(self.hashtag, views)
-        return self._everyone[1]
+        return self._everyone.of(self.hashtag, self._views())
+
+    def _views(self) -> dict[str, View]:
+        return {name: self._view(name) for name in self.modalities}
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Fit the guess of the shortlist on training posts, evenly spaced."""
-        self._everyone = None
+        self._everyone.forget()
         if self.guess is None or self._training is None:
             return
         was, count = self.training, len(self._training.posts)
@@ -229,18 +218,20 @@ class Logo(Trained):
         everyone = self._asking()
         scores = [
             self._exact(self.encode(self._training.batch(index).to(self.device)), everyone)
-            for index in torch.split(sample, _FITTED_AT_ONCE)
+            for index in torch.split(sample, 32)
         ]
         self.guess.fit(torch.cat(scores))
         self.train(was)
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         super().load_tensors(tensors)
-        self._steps, self._everyone = None, None
+        self._steps = None
+        self._everyone.forget()
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._steps, self._everyone = None, None
+        self._steps = None
+        self._everyone.forget()
 
     @torch.no_grad()
     def attention_of(self, posts: PostBatch, hashtags: Tensor) -> dict[str, Tensor]:
@@ -257,13 +248,13 @@ class Logo(Trained):
                     f"{self.name} takes the {self.config.pooling} of the steps: no hashtag "
                     "heeds one more than another. Expected pooling=attention."
                 )
-            kept = _kept(encoded, modality)
+            kept = kept_of(encoded)[modality]
             found[modality] = attention.pairs(kept["key"], attention.queries(asked), kept["mask"])
         return found
 
     def loss(self, batch: TrainingBatch) -> Tensor:
         """L_view or L_network by the count of steps, or their sum."""
-        self._everyone = None  # a fused optimiser changes parameters without a trace
+        self._everyone.forget()  # a fused optimiser changes parameters without a trace
         encoded, owner = self.encode(batch.posts), batch.owner
         encoded = {key: tensor.index_select(0, owner) for key, tensor in encoded.items()}
         if self._steps is None:  # once after loading: reading it waits for an accelerator
@@ -308,13 +299,3 @@ class Logo(Trained):
         )
         tables = 1 if self.shortlist is None else 2  # the guess beside the scores
         return tables * super().bytes_per_post() + 4 * kept
-
-
-def _kept(encoded: Encoded, modality: str) -> dict[str, Tensor]:
-    """What `View.encode` gave of one modality."""
-    prefix = f"{modality}."
-    return {
-        key.removeprefix(prefix): tensor
-        for key, tensor in encoded.items()
-        if key.startswith(prefix)
-    }

@@ -24,8 +24,17 @@ from reeltag.models.layers.view import View
 ROWS = 1024
 """Pairs of a post and a hashtag that are scored at once."""
 
-Kept = Mapping[str, Mapping[str, Tensor]]
+Kept = Mapping[str, dict[str, Tensor]]
 """What `View.encode` gave of posts, by modality."""
+
+
+def kept_of(encoded: Mapping[str, Tensor]) -> Kept:
+    """From tensors by `<modality>.<what>`."""
+    kept: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in encoded.items():
+        modality, _, what = key.partition(".")
+        kept.setdefault(modality, {})[what] = tensor
+    return kept
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,27 @@ class Asking:
             flat.vectors.view(-1, posts, each).transpose(0, 1),
             {name: asked.view(posts, each, -1) for name, asked in flat.queries.items()},
         )
+
+
+class Remembered:
+    """All hashtags as they ask, worked out anew when a parameter has changed in its place."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Parameters have changed, or may do so without a trace."""
+        self.state: list[tuple[int, int]] = []
+        self.asking: Asking | None = None
+
+    def of(self, hashtags: Tensor, views: Mapping[str, View]) -> Asking:
+        """As `Asking.of`."""
+        read = [hashtags]
+        read += [v.attention.queries.weight for v in views.values() if v.attention is not None]
+        state = [(tensor.data_ptr(), tensor._version) for tensor in read]
+        if self.asking is None or self.state != state:
+            self.state, self.asking = state, Asking.of(hashtags, views)
+        return self.asking
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 SAMPLE = 512
 """Training posts it is fitted on."""
-LANDMARKS = 256
+LANDMARKS = 128
 RANK = 128
 _RIDGE = 1e-3
 """Times the mean variance of a landmark's scores."""
