@@ -220,6 +220,28 @@ def test_vectors_are_sequences_of_one_step(dataset: Dataset) -> None:
     assert torch.isfinite(model.scored(some(vectors))).all()
 
 
+@pytest.mark.parametrize("single", [("visual",), ("visual", "textual"), tuple(WIDTHS)])
+@pytest.mark.parametrize("rows", [2, 40, 4000])
+def test_modalities_of_one_step_are_scored_as_by_pairs(
+    corpus: Corpus, single: tuple[str, ...], rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the catalogue spares for them, against the layers that training uses."""
+    monkeypatch.setattr(catalogue, "ROWS", rows)
+    model, posts = built(corpus), some(corpus, 14)
+    for modality in single:
+        steps = posts.steps[f"{modality}-steps"]
+        posts.steps[f"{modality}-steps"] = Steps(steps.values[:, :1], steps.mask[:, :1])
+    encoded = model.encode(posts)
+    hashtags = model.hashtag.expand(14, -1, -1)
+    with torch.no_grad():
+        expected = model._logits(*model._pairs(encoded, hashtags), hashtags)
+    torch.testing.assert_close(model.score_all(encoded), expected, rtol=1e-4, atol=1e-5)
+    every = torch.arange(len(corpus.hashtags)).flip(0).expand(14, -1)
+    torch.testing.assert_close(
+        model.score_pairs(encoded, every), expected.flip(1), rtol=1e-4, atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_masks_against_packed_sequences(pooling: str) -> None:
     torch.manual_seed(0)

@@ -215,9 +215,8 @@ class Logo(Trained):
         was, count = self.training, len(self._training.posts)
         self.eval()
         sample = torch.arange(0, count, max(1, -(-count // SAMPLE)))
-        everyone = self._asking()
         scores = [
-            self._exact(self.encode(self._training.batch(index).to(self.device)), everyone)
+            self._exact(self.encode(self._training.batch(index).to(self.device)), self._asking())
             for index in torch.split(sample, 32)
         ]
         self.guess.fit(torch.cat(scores))
