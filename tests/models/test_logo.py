@@ -670,7 +670,7 @@ class TestLogo(SequenceContract):
 
 
 class TestShortlist(SequenceContract):
-    """Long enough for what the contract compares with exact scores."""
+    """The option of two stages keeps the contract, but for pairs outside the shortlist."""
 
     name = "logo"
     settings: ClassVar[dict[str, Any]] = {**SMALL, "shortlist": 20}
