@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from reeltag.data.batches import PostBatch, Steps
@@ -18,11 +19,12 @@ from reeltag.data.dataset import Dataset
 from reeltag.data.feature import Manifest, ragged
 from reeltag.data.splits import SplitRecipe, make_split
 from reeltag.errors import ReelTagError
-from reeltag.models import logo as logo_module
+from reeltag.evaluation.ranking import top_k
 from reeltag.models.contract import Sizes, TrainingBatch
-from reeltag.models.layers import fused
+from reeltag.models.layers import catalogue, fused, hashtag_attention
 from reeltag.models.layers.common_space import view_loss
 from reeltag.models.layers.hashtag_attention import HashtagAttention
+from reeltag.models.layers.shortlist import Shortlist
 from reeltag.models.layers.view import View, pool, recurrence
 from reeltag.models.logo import Logo
 from reeltag.models.registry import build
@@ -218,6 +220,28 @@ def test_vectors_are_sequences_of_one_step(dataset: Dataset) -> None:
     assert torch.isfinite(model.scored(some(vectors))).all()
 
 
+@pytest.mark.parametrize("single", [("visual",), ("visual", "textual"), tuple(WIDTHS)])
+@pytest.mark.parametrize("rows", [2, 40, 4000])
+def test_modalities_of_one_step_are_scored_as_by_pairs(
+    corpus: Corpus, single: tuple[str, ...], rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the catalogue spares for them, against the layers that training uses."""
+    monkeypatch.setattr(catalogue, "ROWS", rows)
+    model, posts = built(corpus), some(corpus, 14)
+    for modality in single:
+        steps = posts.steps[f"{modality}-steps"]
+        posts.steps[f"{modality}-steps"] = Steps(steps.values[:, :1], steps.mask[:, :1])
+    encoded = model.encode(posts)
+    hashtags = model.hashtag.expand(14, -1, -1)
+    with torch.no_grad():
+        expected = model._logits(*model._pairs(encoded, hashtags), hashtags)
+    torch.testing.assert_close(model.score_all(encoded), expected, rtol=1e-4, atol=1e-5)
+    every = torch.arange(len(corpus.hashtags)).flip(0).expand(14, -1)
+    torch.testing.assert_close(
+        model.score_pairs(encoded, every), expected.flip(1), rtol=1e-4, atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_masks_against_packed_sequences(pooling: str) -> None:
     torch.manual_seed(0)
@@ -380,6 +404,36 @@ def test_steps_alternate(corpus: Corpus) -> None:
         assert model.views["visual"].lstm.weight_ih_l0.grad is not None
 
 
+def test_steps_are_counted_without_reading_the_device(corpus: Corpus) -> None:
+    """The count is read once after loading, and goes on from there."""
+
+    class Counted(torch.Tensor):
+        """Says how often it was read."""
+
+        reads = 0
+
+        def __int__(self) -> int:
+            Counted.reads += 1
+            return int(self.as_subclass(torch.Tensor).item())
+
+    model, batch = built(corpus).train(), training_batch(corpus)
+    for restore in (None, "load_tensors", "load_state_dict"):
+        if restore is not None:
+            state = {name: value.clone() for name, value in model.state_dict().items()}
+            state["steps_done"] = torch.tensor(7)
+            getattr(model, restore)(state)
+        model.steps_done = model.steps_done.as_subclass(Counted)
+        Counted.reads = 0
+        for step in range(4):
+            model.zero_grad(set_to_none=True)
+            model.loss(batch).backward()
+            model.after_backward(last=False)
+            on_view = model.interaction.weight.grad is None
+            assert on_view == ((step + (7 if restore else 0)) % 2 == 0)
+        assert Counted.reads == (restore is not None)
+        assert int(model.steps_done) == 4 + (7 if restore else 0)
+
+
 @pytest.mark.parametrize("rows", [1, 3, 40])
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_blocks_do_not_change_scores(
@@ -387,8 +441,105 @@ def test_blocks_do_not_change_scores(
 ) -> None:
     model = built(corpus, pooling=pooling)
     expected = model.scored(some(corpus))
-    monkeypatch.setattr(logo_module, "_ROWS", rows)
+    monkeypatch.setattr(catalogue, "ROWS", rows)
     torch.testing.assert_close(model.scored(some(corpus)), expected)
+    candidates = torch.randint(len(corpus.hashtags), (12, 9))
+    found = model.score_pairs(model.encode(some(corpus)), candidates)
+    torch.testing.assert_close(found, expected.gather(1, candidates))
+
+
+def shortlisted(corpus: Corpus, count: int, **settings: Any) -> Logo:
+    model = built(corpus, shortlist=count, **settings)
+    model.refresh()
+    return model.eval()
+
+
+def exactly(model: Logo, posts: PostBatch) -> torch.Tensor:
+    kept, model.shortlist = model.shortlist, None
+    scores = model.scored(posts)
+    model.shortlist = kept
+    return scores
+
+
+@pytest.mark.parametrize("pooling", ["attention", "mean"])
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_shortlist_is_exact_and_above_the_rest(
+    corpus: Corpus, pooling: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr(fused, "available", lambda: False)
+    model, posts = shortlisted(corpus, 5, pooling=pooling), some(corpus, 14)
+    for steps in posts.steps.values():
+        steps.mask[3] = False
+    assert model.guess is not None
+    assert model.guess.fitted
+    exact, found = exactly(model, posts), model.scored(posts)
+    first = found.topk(5, 1).indices
+    torch.testing.assert_close(found.gather(1, first), exact.gather(1, first))
+    rest = found.scatter(1, first, -torch.inf).amax(1)
+    assert (rest < found.gather(1, first).amin(1)).all()
+    assert torch.isfinite(found).all()
+    nothing = ~torch.stack([s.mask.any(1) for s in posts.steps.values()]).any(0)
+    assert nothing[3]
+    # All alike: the shortlist has the first hashtags, as a stable sort of exact scores has.
+    assert torch.equal(top_k(found[nothing], 5), top_k(exact[nothing], 5))
+
+
+def test_a_shortlist_as_long_as_the_vocabulary_or_not_yet_fitted_is_exact(corpus: Corpus) -> None:
+    posts = some(corpus)
+    unfitted, whole = built(corpus, shortlist=3), shortlisted(corpus, len(corpus.hashtags))
+    for model in (unfitted, whole):
+        assert torch.equal(model.scored(posts), exactly(model, posts))
+
+
+def test_a_shortlist_finds_the_best_of_scores_in_few_directions() -> None:
+    torch.manual_seed(0)
+    directions, mean = torch.randn(6, 400), torch.randn(400)
+    scores = torch.randn(300, 6) @ directions + mean
+    guess = Shortlist(400)
+    guess.fit(scores[:200])
+    assert len(guess.landmarks) == len(guess.landmarks.unique()) == 6
+    torch.testing.assert_close(
+        guess.guess(scores[200:, guess.landmarks]), scores[200:], rtol=0, atol=0.1
+    )
+    alike = Shortlist(400)
+    alike.fit(scores[:1].expand(9, -1))
+    assert not alike.fitted
+
+
+def test_a_shortlist_is_stored_with_the_model_and_may_be_switched_off(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    model, posts = shortlisted(corpus, 4), some(corpus)
+    save_file(model.tensors(), tmp_path / "model.safetensors")
+    other = build("logo", {**SMALL, "shortlist": 4}, Sizes.of(corpus.training)).eval()
+    assert isinstance(other, Logo)
+    other.load_tensors(load_file(tmp_path / "model.safetensors"))
+    assert torch.equal(other.scored(posts), model.scored(posts))
+    other.refresh()  # without the training posts there is nothing to fit: it keeps what it has
+    assert torch.equal(other.scored(posts), model.scored(posts))
+    other.shortlist = None
+    torch.testing.assert_close(other.scored(posts), built(corpus).scored(posts))
+    assert not any(name.startswith("guess") for name in built(corpus).tensors())
+
+
+def test_scores_follow_the_parameters(corpus: Corpus) -> None:
+    """What is kept of all hashtags is not used after they have changed."""
+    model, posts = built(corpus), some(corpus)
+    before = model.scored(posts)
+    with torch.no_grad():
+        model.hashtag += 0.5
+    changed = model.scored(posts)
+    assert not torch.isclose(before, changed).all()
+    fresh = built(corpus)
+    fresh.load_tensors(model.tensors())
+    assert torch.equal(fresh.scored(posts), changed)
+    optimiser = torch.optim.Adam(model.parameters(), fused=True)
+    model.loss(training_batch(corpus)).backward()
+    optimiser.step()
+    fresh.scored(posts)
+    fresh.load_tensors(model.tensors())
+    assert torch.equal(fresh.scored(posts), model.scored(posts))
 
 
 def test_attention_is_the_same_fused_and_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,10 +549,14 @@ def test_attention_is_the_same_fused_and_not(monkeypatch: pytest.MonkeyPatch) ->
         attention.weight.normal_()
         keys, queries = torch.randn(3, 5, 8), torch.randn(9, 8)
         mask = torch.tensor([[True] * 5, [True] * 2 + [False] * 3, [False] * 5])
-        found = [attention.catalogue(keys, queries, mask)]
+        every = queries.expand(3, -1, -1)
+        found = [attention.catalogue(keys, each, mask) for each in (queries[None], every)]
         monkeypatch.setattr(fused, "available", lambda: False)
-        found.append(attention.catalogue(keys, queries, mask))
-        found.append(attention.pairs(keys, queries.expand(3, -1, -1), mask))
+        found += [attention.catalogue(keys, each, mask) for each in (queries[None], every)]
+        monkeypatch.setattr(hashtag_attention, "_ELEMENTS", 200)  # a hashtag at once
+        found.append(attention.catalogue(keys, queries[None], mask))
+        found = [each.transpose(1, 2) for each in found]
+        found.append(attention.pairs(keys, every, mask))
     for other in found[1:]:
         torch.testing.assert_close(found[0], other)
     torch.testing.assert_close(found[0].sum(2), torch.tensor([[1.0], [1.0], [0.0]]).expand(-1, 9))
@@ -512,6 +667,16 @@ class SequenceContract(TrainedContract):
 
 class TestLogo(SequenceContract):
     name = "logo"
+
+
+class TestShortlist(SequenceContract):
+    """The option of two stages keeps the contract, but for pairs outside the shortlist."""
+
+    name = "logo"
+    settings: ClassVar[dict[str, Any]] = {**SMALL, "shortlist": 20}
+
+    @pytest.mark.skip(reason="pairs are scored exactly, the rest of the catalogue is not")
+    def test_pairs_score_as_the_catalogue_does(self) -> None: ...
 
 
 class TestLogoA(SequenceContract):

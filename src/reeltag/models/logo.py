@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -13,14 +14,13 @@ from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.errors import ReelTagError
 from reeltag.models.contract import Encoded, ModelConfig, Sizes, Trained, TrainingBatch
+from reeltag.models.layers.catalogue import Asking, Catalogue, Remembered, kept_of
 from reeltag.models.layers.common_space import view_loss
 from reeltag.models.layers.hashtag_attention import HashtagAttention
 from reeltag.models.layers.interaction import Interaction
 from reeltag.models.layers.sequences import ModalitySequences
+from reeltag.models.layers.shortlist import SAMPLE, Shortlist, settled
 from reeltag.models.layers.view import Pooling, View
-
-_ROWS = 1024
-"""Pairs of a post and a hashtag that are scored at once: what they take stays near the cache."""
 
 
 class LogoConfig(ModelConfig):
@@ -50,6 +50,8 @@ class LogoConfig(ModelConfig):
     """λ: weight in L_view of posts with the same hashtag against modalities of the same post."""
     alternate: bool = True
     """A step on L_view, then one on L_network, as in the paper; False: their sum every step."""
+    shortlist: int | None = Field(None, ge=1)
+    """Hashtags a post that are scored exactly, out of a guess of all; None: every hashtag."""
 
 
 class Logo(Trained):
@@ -72,6 +74,9 @@ class Logo(Trained):
     input embedding size" of §4.1.4 may also be p_0's (`interaction`). Layers start from another
     deviation (`_initialise`). A missing modality is not zeros that vote: its block of p_0 is
     zero and L_view leaves it out.
+
+    `shortlist` (the attribute) may be changed on a model whose setting has a number: None gives
+    every score exactly, another number another length.
     """
 
     name = "logo"
@@ -115,8 +120,13 @@ class Logo(Trained):
             config.dropout,
         )
         self.hashtag = nn.Parameter(torch.empty(sizes.hashtags, config.dim))
+        self.shortlist = config.shortlist
+        self.guess = None if config.shortlist is None else Shortlist(sizes.hashtags)
         self.steps_done: Tensor
         self.buffer("steps_done", torch.zeros((), dtype=torch.int64))
+        self._steps: int | None = 0  # steps_done on the host; None: not yet read
+        self._training: TrainingSet | None = None
+        self._everyone = Remembered()
         self._initialise()
 
     def _initialise(self) -> None:
@@ -135,6 +145,7 @@ class Logo(Trained):
 
     def fit(self, training: TrainingSet) -> None:
         self.input.fit(training)
+        self._training = training
 
     def encode(self, posts: PostBatch) -> Encoded:
         """Every LSTM once a post: what its hashtags are answered with, by `<modality>.<what>`."""
@@ -151,10 +162,8 @@ class Logo(Trained):
 
     def _pairs(self, encoded: Encoded, hashtags: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors (m, C, M, dim) of posts for each one's hashtags (m, C, dim); there (m, M)."""
-        vectors = [
-            self._view(modality).pairs(_kept(encoded, modality), hashtags)
-            for modality in self.modalities
-        ]
+        kept = kept_of(encoded)
+        vectors = [self._view(name).pairs(kept[name], hashtags) for name in self.modalities]
         return torch.stack(vectors, 2), self._there(encoded)
 
     def _there(self, encoded: Encoded) -> Tensor:
@@ -169,46 +178,61 @@ class Logo(Trained):
 
     @torch.no_grad()
     def score_all(self, encoded: Encoded) -> Tensor:
-        """Every hashtag of every post, in blocks of posts and of hashtags."""
-        posts, hashtags = len(self._there(encoded)), len(self.hashtag)
-        scores = self.hashtag.new_empty(posts, hashtags)
-        wide = min(hashtags, _ROWS)
-        for top in range(0, posts, max(1, _ROWS // max(1, wide))):
-            rows = slice(top, top + max(1, _ROWS // max(1, wide)))
-            own = {key: tensor[rows] for key, tensor in encoded.items()}
-            for left in range(0, hashtags, wide):
-                columns = slice(left, left + wide)
-                scores[rows, columns] = self._block(own, self.hashtag[columns])
-        return scores
-
-    def _block(self, encoded: Encoded, hashtags: Tensor) -> Tensor:
-        """Logits (b, h) of a few posts for some hashtags (h, dim)."""
-        there = self._there(encoded)
-        weight, bias = self.interaction.first()
-        if self.config.pooling != "attention":
-            # x is the same for every hashtag: W_1 p_0 = (Σ_m W_1^m diag(x^m)) y.
-            fixed = [encoded[f"{name}.vector"] for name in self.modalities]
-            vectors = torch.stack(fixed, 1) * there.unsqueeze(2)
-            of_post = torch.einsum("kmc,bmc->bck", weight, vectors)
-            return self.interaction.above(hashtags @ of_post + bias)
-        hidden = bias.expand(len(there) * len(hashtags), -1)
-        for at, modality in enumerate(self.modalities):
-            has = there[:, at]
-            if not has.any():  # nobody here has it: no need to work it out
-                continue
-            products = self._view(modality).catalogue(_kept(encoded, modality), hashtags)
-            products *= hashtags
-            if not has.all():
-                products *= has[:, None, None]
-            # W_1 p_0 by modality: p_0 is never put together.
-            hidden = torch.addmm(hidden, products.flatten(0, 1), weight[:, at].T)
-        hidden = hidden.clone() if not there.any() else hidden
-        return self.interaction.above(hidden).view(len(there), -1)
+        """Every hashtag of every post: exactly, or with a shortlist, its hashtags exactly and
+        the others below them in the order of the guess."""
+        everyone, guess, length = self._asking(), self.guess, self.shortlist
+        if length is None or length >= len(self.hashtag) or guess is None or not guess.fitted:
+            return self._exact(encoded, everyone)
+        guessed = guess.guess(self._exact(encoded, everyone.some(guess.landmarks)))
+        # Without any modality all hashtags score alike: the first are the best, as in a sort.
+        nothing = ~self._there(encoded).any(1, keepdim=True)
+        guessed = guessed.where(~nothing, -torch.arange(len(self.hashtag), device=self.device))
+        chosen = guessed.topk(length, 1).indices
+        return settled(guessed, chosen, self.score_pairs(encoded, chosen))
 
     @torch.no_grad()
     def score_pairs(self, encoded: Encoded, candidates: Tensor) -> Tensor:
-        hashtags = embedding(candidates, self.hashtag)
-        return self._logits(*self._pairs(encoded, hashtags), hashtags)
+        return self._catalogue().pairs(
+            kept_of(encoded), self._there(encoded), self._asking(), candidates
+        )
+
+    def _exact(self, encoded: Encoded, asking: Asking) -> Tensor:
+        return self._catalogue().all(kept_of(encoded), self._there(encoded), asking)
+
+    def _catalogue(self) -> Catalogue:
+        return Catalogue(self._views(), self.interaction)
+
+    def _asking(self) -> Asking:
+        return self._everyone.of(self.hashtag, self._views())
+
+    def _views(self) -> dict[str, View]:
+        return {name: self._view(name) for name in self.modalities}
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Fit the guess of the shortlist on training posts, evenly spaced."""
+        self._everyone.forget()
+        if self.guess is None or self._training is None:
+            return
+        was, count = self.training, len(self._training.posts)
+        self.eval()
+        sample = torch.arange(0, count, max(1, -(-count // SAMPLE)))
+        scores = [
+            self._exact(self.encode(self._training.batch(index).to(self.device)), self._asking())
+            for index in torch.split(sample, 32)
+        ]
+        self.guess.fit(torch.cat(scores))
+        self.train(was)
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        super().load_tensors(tensors)
+        self._steps = None
+        self._everyone.forget()
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._steps = None
+        self._everyone.forget()
 
     @torch.no_grad()
     def attention_of(self, posts: PostBatch, hashtags: Tensor) -> dict[str, Tensor]:
@@ -225,15 +249,18 @@ class Logo(Trained):
                     f"{self.name} takes the {self.config.pooling} of the steps: no hashtag "
                     "heeds one more than another. Expected pooling=attention."
                 )
-            kept = _kept(encoded, modality)
+            kept = kept_of(encoded)[modality]
             found[modality] = attention.pairs(kept["key"], attention.queries(asked), kept["mask"])
         return found
 
     def loss(self, batch: TrainingBatch) -> Tensor:
         """L_view or L_network by the count of steps, or their sum."""
+        self._everyone.forget()  # a fused optimiser changes parameters without a trace
         encoded, owner = self.encode(batch.posts), batch.owner
         encoded = {key: tensor.index_select(0, owner) for key, tensor in encoded.items()}
-        turn = int(self.steps_done) % 2 if self.config.alternate else None
+        if self._steps is None:  # once after loading: reading it waits for an accelerator
+            self._steps = int(self.steps_done)
+        turn = self._steps % 2 if self.config.alternate else None
         loss = self.hashtag.new_zeros(())
         if turn != 1:
             loss = loss + self.view_loss(encoded, batch.positives)
@@ -257,6 +284,8 @@ class Logo(Trained):
 
     def after_backward(self, last: bool) -> None:
         self.steps_done += 1
+        if self._steps is not None:
+            self._steps += 1
 
     def bytes_per_post(self) -> int:
         """Scores, the rows as read and standardised, and what is kept of every step."""
@@ -269,14 +298,5 @@ class Logo(Trained):
             )
             for modality in self.modalities
         )
-        return super().bytes_per_post() + 4 * kept
-
-
-def _kept(encoded: Encoded, modality: str) -> dict[str, Tensor]:
-    """What `View.encode` gave of one modality."""
-    prefix = f"{modality}."
-    return {
-        key.removeprefix(prefix): tensor
-        for key, tensor in encoded.items()
-        if key.startswith(prefix)
-    }
+        tables = 1 if self.shortlist is None else 2  # the guess beside the scores
+        return tables * super().bytes_per_post() + 4 * kept

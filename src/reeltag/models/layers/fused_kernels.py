@@ -37,3 +37,17 @@ def score_pairs(A: Any, B: Any, c: Any, k: Any, candidates: Any, slope: Any, out
                 x = A[j, d] + B[t, d]
                 total += c[t, d] * max(x, slope * x)
             out[t, n] = total + k[t]
+
+
+@_compiled
+def attention_logits(queries: Any, keys: Any, weight: Any, out: Any) -> None:
+    """queries (B or 1, H, A), keys (B, T, A), weight (A,), out (B, T, H)."""
+    posts, steps, width = keys.shape
+    for row in prange(posts * steps):
+        t, s = row // steps, row % steps
+        g = t if queries.shape[0] > 1 else 0
+        for j in range(queries.shape[1]):
+            total = np.float32(0)
+            for d in range(width):
+                total += weight[d] * max(keys[t, s, d] + queries[g, j, d], np.float32(0))
+            out[t, s, j] = total

@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from reeltag.models.layers import fused
 
+_ELEMENTS = 1 << 20
+"""Hidden values of the attention that are held at once."""
+
 
 class HashtagAttention(nn.Module):
     """Attention over the steps of a sequence, asked by a candidate hashtag (LOGO Eq. 2).
@@ -33,19 +36,22 @@ class HashtagAttention(nn.Module):
         return masked_softmax(hidden @ self.weight, mask.unsqueeze(1), 2)
 
     def catalogue(self, keys: Tensor, queries: Tensor, mask: Tensor) -> Tensor:
-        """Weights for the same hashtags on every post: keys (B, T, A), queries (H, A): (B, H, T).
+        """Weights for many hashtags: keys (B, T, A), queries (B or 1, H, A): (B, T, H).
 
         Without dropout or gradient; one fused pass on the CPU where numba is installed.
         """
-        posts, steps, width = keys.shape
         if keys.device.type == "cpu" and keys.dtype == torch.float32 and fused.available():
-            rows = keys.reshape(-1, width)
-            weight, nothing = self.weight.expand_as(rows), rows.new_zeros(len(rows))
-            logits = fused.score_all(queries, rows, weight, nothing, slope=0.0)
-            weights = masked_softmax(logits.view(posts, steps, -1), mask.unsqueeze(2), 1)
-            return weights.transpose(1, 2)
-        hidden = torch.relu(keys.unsqueeze(1) + queries.unsqueeze(1))
-        return masked_softmax(hidden @ self.weight, mask.unsqueeze(1), 2)
+            logits = fused.attention_logits(queries, keys, self.weight)
+        else:
+            size = max(1, _ELEMENTS // keys.numel())
+            logits = torch.cat(
+                [
+                    torch.relu(keys.unsqueeze(2) + some.unsqueeze(1)) @ self.weight
+                    for some in torch.split(queries, size, 1)
+                ],
+                2,
+            )
+        return masked_softmax(logits, mask.unsqueeze(2), 1)
 
 
 def masked_softmax(logits: Tensor, mask: Tensor, dim: int) -> Tensor:

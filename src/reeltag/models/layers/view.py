@@ -18,7 +18,8 @@ class View(nn.Module):
 
     `encode` runs the LSTM once a post and keeps, with attention, what a hashtag asks (`key`)
     and what it is answered with (`step`, the tower's first layer of every step); with another
-    pooling, the vector itself. `pairs` and `catalogue` then give the vectors.
+    pooling, the vector itself. `pairs` then gives the vectors, with a gradient; `Catalogue` scores
+    whole catalogues from the same.
 
     Sequences are padded on the right: an LSTM that reads forwards has not seen the padding
     when it is at a valid step, and nothing else is used.
@@ -53,13 +54,6 @@ class View(nn.Module):
         if self.attention is None:
             return kept["vector"].unsqueeze(1).expand_as(hashtags)
         weights = self.attention.pairs(kept["key"], self.attention.queries(hashtags), kept["mask"])
-        return self.tower.rest(weights @ kept["step"])
-
-    def catalogue(self, kept: dict[str, Tensor], hashtags: Tensor) -> Tensor:
-        """Vectors (B, H, dim) of B posts for the same hashtags (H, dim), by attention alone."""
-        assert self.attention is not None
-        queries = self.attention.queries(hashtags)
-        weights = self.attention.catalogue(kept["key"], queries, kept["mask"])
         return self.tower.rest(weights @ kept["step"])
 
 
