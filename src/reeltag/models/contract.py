@@ -258,3 +258,15 @@ class Attentive(Model):
     @abstractmethod
     def attention(self, posts: PostBatch) -> Attention:
         """Where it looks for these users in these posts; zeros where nothing is there."""
+
+
+class Heeding(Model):
+    """A model whose every hashtag weighs the steps of a post's modalities for itself."""
+
+    @abstractmethod
+    def attention_of(self, posts: PostBatch, hashtags: Tensor) -> dict[str, Tensor]:
+        """How much each post's `hashtags` (B, k) heed each step: (B, k, T) by modality.
+
+        Steps are the stored feature's; zeros where there is none. Empty for a variant whose
+        hashtags heed nothing.
+        """

@@ -12,8 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, embedding
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
-from reeltag.errors import ReelTagError
-from reeltag.models.contract import Encoded, ModelConfig, Sizes, Trained, TrainingBatch
+from reeltag.models.contract import Encoded, Heeding, ModelConfig, Sizes, Trained, TrainingBatch
 from reeltag.models.layers.catalogue import Asking, Catalogue, Remembered, kept_of
 from reeltag.models.layers.common_space import view_loss
 from reeltag.models.layers.hashtag_attention import HashtagAttention
@@ -54,7 +53,7 @@ class LogoConfig(ModelConfig):
     """Hashtags a post that are scored exactly, out of a guess of all; None: every hashtag."""
 
 
-class Logo(Trained):
+class Logo(Heeding, Trained):
     """Each hashtag asks every modality's sequence for itself.
 
         h_1 … h_S = LSTM_m(steps of modality m)                    Eq. 1
@@ -236,21 +235,14 @@ class Logo(Trained):
 
     @torch.no_grad()
     def attention_of(self, posts: PostBatch, hashtags: Tensor) -> dict[str, Tensor]:
-        """How much each post's `hashtags` (B, k) heed each step: (B, k, T) by modality.
-
-        Zeros where there is no step. Raises `ReelTagError` for a variant without attention.
-        """
-        found = {}
-        encoded, asked = self.encode(posts), embedding(hashtags, self.hashtag)
-        for modality in self.modalities:
-            attention = self._view(modality).attention
-            if attention is None:
-                raise ReelTagError(
-                    f"{self.name} takes the {self.config.pooling} of the steps: no hashtag "
-                    "heeds one more than another. Expected pooling=attention."
-                )
-            kept = kept_of(encoded)[modality]
-            found[modality] = attention.pairs(kept["key"], attention.queries(asked), kept["mask"])
+        found: dict[str, Tensor] = {}
+        kept, asked = kept_of(self.encode(posts)), embedding(hashtags, self.hashtag)
+        for modality, view in self._views().items():
+            if view.attention is not None:
+                own = kept[modality]
+                queries = view.attention.queries(asked)
+                shares = view.attention.pairs(own["key"], queries, own["mask"])
+                found[modality] = self.input.in_place(modality, shares, posts)
         return found
 
     def loss(self, batch: TrainingBatch) -> Tensor:

@@ -4,14 +4,15 @@
     similar   how many of the most similar training posts carry it, and which
     word      a caption word that went with it in training, or that spells it
     popular   where nothing else is true: how often everybody used it
+    heed      which frames, seconds of sound and words the hashtag heeded (`reeltag.recommend.heed`)
     look      where the model looked, of models that tell (`reeltag.recommend.look`)
 
 Similar posts and caption words count only where the hashtag is clearly more frequent
 among them than everywhere, so a word such as "the" never explains a popular hashtag.
 
 Reasons are counted, never guessed; a model need not have looked at the same facts, so
-they say why the hashtag is plausible, not what the model computed. The last kind alone
-is about the model, and the same for all hashtags of a post.
+they say why the hashtag is plausible, not what the model computed. The last two kinds alone
+are about the model; `look` is the same for all hashtags of a post.
 """
 
 from __future__ import annotations

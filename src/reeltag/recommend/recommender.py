@@ -20,6 +20,7 @@ from reeltag.errors import ConfigError
 from reeltag.evaluation.ranking import top_k
 from reeltag.features.single import Extracted, features_of
 from reeltag.hashtags import strip
+from reeltag.recommend.heed import heeded
 from reeltag.recommend.look import Look, look_of
 from reeltag.recommend.reasons import Reason, Reasons
 from reeltag.training.evidence import load_evidence
@@ -179,9 +180,12 @@ class Recommender:
         reasons: list[list[Reason]] = [[] for _ in ids]
         if explain:
             seen = None if look is None else look.reason()
+            heeds = heeded(self.run.model, posts, ids, self.run.manifests, extracted, text)
             reasons = [
-                [*counted, *([] if seen is None else [seen])]
-                for counted in self._reasons.of(ids, posts, user_id, text)
+                [*counted, *(about for about in (heed, seen) if about is not None)]
+                for counted, heed in zip(
+                    self._reasons.of(ids, posts, user_id, text), heeds, strict=True
+                )
             ]
         names = self.run.hashtags.names
         return Answer(
