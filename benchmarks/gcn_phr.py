@@ -1,7 +1,7 @@
 """GCN-PHR at the paper's sizes, on random data of the right shape: time and memory.
 
 Run alone: `python -m benchmarks gcn_phr`. The fast path is the model itself with
-`neighbours=16, projections=8, half_features=true`, features memory-mapped in float16.
+`neighbours=32, neighbour_posts=8, projections=8, half_features=true`, features memory-mapped in float16.
 How the time grows is `benchmarks.scaling`'s.
 """
 
@@ -29,7 +29,12 @@ from reeltag.training.config import TrainingConfig
 from reeltag.training.loop import batches_of, examples_of, optimiser_of
 
 Figures = dict[str, dict[str, Any]]
-FAST: dict[str, Any] = {"neighbours": 16, "projections": 8, "half_features": True}
+FAST: dict[str, Any] = {
+    "neighbours": 32,
+    "neighbour_posts": 8,
+    "projections": 8,
+    "half_features": True,
+}
 BATCH = 1024
 _POSTS = 4096
 
