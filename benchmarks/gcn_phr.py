@@ -1,7 +1,8 @@
 """GCN-PHR at the paper's sizes, on random data of the right shape: time and memory.
 
 Run alone: `python -m benchmarks gcn_phr`. The fast path is the model itself with
-`neighbours=32, neighbour_posts=8, projections=8, half_features=true`, features memory-mapped in float16.
+`neighbours=32, neighbour_posts=8, projections=8, half_features=true`, features memory-mapped
+in float16.
 How the time grows is `benchmarks.scaling`'s.
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.measure import figure
 from benchmarks.papersize import YFCC100M, feature_file, training_set
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
@@ -55,12 +57,6 @@ def main() -> Figures:
         figures |= _scoring(training)
         figures |= _pyg(training, seconds)
     return figures
-
-
-def figure(value: float, unit: str, target: float | None, note: str, want: str) -> dict[str, Any]:
-    """One row of the table; `want` says on which side of the target is good."""
-    ok = target is None or (value <= target if want == "below" else value >= target)
-    return {"value": round(value, 2), "unit": unit, "target": target, "ok": ok, "note": note}
 
 
 def epoch(

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
 
+from benchmarks.measure import figure, median_ms
 from reeltag.data.batches import NO_TIME, PostBatch, Steps
 from reeltag.data.feature import Manifest
 from reeltag.data.ragged import Ragged
@@ -61,17 +61,17 @@ def _scoring(device: str) -> Figures:
         model = _model(name, device)
         one, many = _ranking(model, 1, 9), _ranking(model, 8, 3) / 8
         figures |= {
-            f"{name}_catalogue": _row(one, "ms", 120, "a post's ten best of 10,677 hashtags"),
-            f"{name}_posts": _row(1e3 / many, "posts/s", 30, "whole catalogue", least=True),
+            f"{name}_catalogue": figure(one, "ms", 120, "a post's ten best of 10,677 hashtags"),
+            f"{name}_posts": figure(1e3 / many, "posts/s", 30, "whole catalogue", "above"),
         }
     rate = _products(device)
     limit = 1e3 * 2 * _multiplications(model) * HASHTAGS / rate
     note = f"products of the exact scores alone, at the {rate / 1e9:.0f} GFLOP/s measured here"
     share = f"{figures['logo_posts']['value'] * limit / 10:.0f} % of it reached"
-    figures["logo_limit"] = _row(1e3 / limit, "posts/s", None, f"{note}; {share}")
+    figures["logo_limit"] = figure(1e3 / limit, "posts/s", None, f"{note}; {share}")
     if device == "cpu":
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        figures["logo_scoring_memory"] = _row(peak, "GiB", 2, "peak of the process, exact scores")
+        figures["logo_scoring_memory"] = figure(peak, "GiB", 2, "peak of the process, exact scores")
     return figures | _shortlist(device)
 
 
@@ -98,10 +98,10 @@ def _shortlist(device: str) -> Figures:
         f"nothing trained; {others}"
     )
     return {
-        "logo_shortlist_fit": _row(fitting, "s", None, f"{FITTED} posts of planted topics"),
-        "logo_shortlist_catalogue": _row(one, "ms", 120, f"{SHORTLIST} hashtags scored exactly"),
-        "logo_shortlist_posts": _row(1e3 / many, "posts/s", 30, "the same", least=True),
-        "logo_shortlist_recall": _row(recall[SHORTLIST], "", 0.99, note, least=True),
+        "logo_shortlist_fit": figure(fitting, "s", None, f"{FITTED} posts of planted topics"),
+        "logo_shortlist_catalogue": figure(one, "ms", 120, f"{SHORTLIST} hashtags scored exactly"),
+        "logo_shortlist_posts": figure(1e3 / many, "posts/s", 30, "the same", "above"),
+        "logo_shortlist_recall": figure(recall[SHORTLIST], "", 0.99, note, "above"),
     }
 
 
@@ -119,16 +119,9 @@ def _training(device: str) -> Figures:
     ours, apart = _step(model, few, 1), _step(model, _pair_by_pair(few), 1)
     gain = f"against pair by pair, {APART} posts x {USES} hashtags, step on the NCF"
     return {
-        "logo_epoch": _row(seconds / 60, "min", None, note),
-        "logo_step_gain": _row(apart / ours, "x", 5, gain, least=True),
+        "logo_epoch": figure(seconds / 60, "min", None, note),
+        "logo_step_gain": figure(apart / ours, "x", 5, gain, "above"),
     }
-
-
-def _row(
-    value: float, unit: str, target: float | None, note: str, least: bool = False
-) -> dict[str, Any]:
-    ok = target is None or (value >= target if least else value <= target)
-    return {"value": round(value, 3), "unit": unit, "target": target, "ok": bool(ok), "note": note}
 
 
 def _model(name: str, device: str, **settings: Any) -> Logo:
@@ -216,24 +209,7 @@ def _products(device: str) -> float:
         for _ in range(20):
             torch.mm(weight, columns, out=out)
 
-    return 20 * 2 * 250 * 500 * 1024 / (_median(several, 15) / 1e3)
-
-
-def _median(work: Callable[[], object], times: int) -> float:
-    """Milliseconds of one call, whose work on a device is waited for."""
-
-    def waited() -> None:
-        work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-
-    waited()
-    found = []
-    for _ in range(times):
-        start = time.perf_counter()
-        waited()
-        found.append(1e3 * (time.perf_counter() - start))
-    return sorted(found)[len(found) // 2]
+    return 20 * 2 * 250 * 500 * 1024 / (median_ms(several, 15) / 1e3)
 
 
 def _step(model: Logo, batch: TrainingBatch, turn: int) -> float:
@@ -246,10 +222,10 @@ def _step(model: Logo, batch: TrainingBatch, turn: int) -> float:
         model.loss(batch).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
-    return _median(step, STEPS)
+    return median_ms(step, STEPS)
 
 
 @torch.no_grad()
 def _ranking(model: Logo, count: int, times: int) -> float:
     posts = _posts(count, str(model.device))
-    return _median(lambda: top_k(model.score_all(model.encode(posts)), 10), times)
+    return median_ms(lambda: top_k(model.score_all(model.encode(posts)), 10), times)

@@ -10,7 +10,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.gcn_phr import FAST, Figures, epoch, figure
+from benchmarks.gcn_phr import FAST, Figures, epoch
+from benchmarks.measure import figure
 from benchmarks.papersize import YFCC100M, Size, feature_file, scaled, training_set
 from reeltag.runtime import set_threads
 

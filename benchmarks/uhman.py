@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.measure import figure, median_ms, p99_ms
 from reeltag.data.batches import NO_TIME, FeatureReader, PostBatch, Steps
 from reeltag.data.feature import Feature, Manifest
 from reeltag.data.ragged import Ragged
@@ -50,26 +49,21 @@ def main() -> dict[str, dict[str, Any]]:
     post = _posts(values[:1])
     ready = model.encode(post)
     return {
-        "uhman_step": _row(step, "ms", None, "64 posts x 12 frames x 64 regions x 2048"),
-        "uhman_matrix_products": _row(products, "ms", None, "of the step, alone, in float32"),
-        "uhman_step_to_products": _row(step / products, "ratio", 1.3, "float16 rows included"),
-        "uhman_reading": _row(reading, "ms", None, "a batch's own rows, from the page cache"),
-        "uhman_reading_to_step": _row(reading / step, "ratio", 1.0, "below 1: no bottleneck"),
-        "uhman_catalogue_p99": _row(
-            _p99(lambda: top_k(model.score_all(ready), 10)), "ms", 5, "a ready post, 669 hashtags"
+        "uhman_step": figure(step, "ms", None, "64 posts x 12 frames x 64 regions x 2048"),
+        "uhman_matrix_products": figure(products, "ms", None, "of the step, alone, in float32"),
+        "uhman_step_to_products": figure(step / products, "ratio", 1.3, "float16 rows included"),
+        "uhman_reading": figure(reading, "ms", None, "a batch's own rows, from the page cache"),
+        "uhman_reading_to_step": figure(reading / step, "ratio", 1.0, "below 1: no bottleneck"),
+        "uhman_catalogue_p99": figure(
+            p99_ms(lambda: top_k(model.score_all(ready), 10)), "ms", 5, "a ready post, 669 hashtags"
         ),
-        "uhman_regions_to_hashtags_p99": _row(
-            _p99(lambda: top_k(model.score_all(model.encode(post)), 10)),
+        "uhman_regions_to_hashtags_p99": figure(
+            p99_ms(lambda: top_k(model.score_all(model.encode(post)), 10)),
             "ms",
             None,
             "from the regions of one post on",
         ),
     }
-
-
-def _row(value: float, unit: str, target: float | None, note: str) -> dict[str, Any]:
-    ok = bool(target is None or value <= target)
-    return {"value": round(value, 2), "unit": unit, "target": target, "ok": ok, "note": note}
 
 
 def _posts(values: torch.Tensor) -> PostBatch:
@@ -98,17 +92,6 @@ def _batch(values: torch.Tensor) -> TrainingBatch:
     )
 
 
-def _median(work: Callable[[], object], times: int = 15) -> float:
-    """Milliseconds of one call."""
-    work()
-    found = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        found.append(1e3 * (time.perf_counter() - start))
-    return float(np.median(found))
-
-
 def _step(model: Uhman, batch: TrainingBatch) -> float:
     optimiser = optimiser_of(model, TrainingConfig(optimiser="sgd", learning_rate=0.1))
 
@@ -117,7 +100,7 @@ def _step(model: Uhman, batch: TrainingBatch) -> float:
         model.loss(batch).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
-    return _median(step)
+    return median_ms(step)
 
 
 def _products(values: torch.Tensor) -> float:
@@ -133,7 +116,7 @@ def _products(values: torch.Tensor) -> float:
         hidden.T @ hidden
         hidden.T @ rows
 
-    return _median(products)
+    return median_ms(products)
 
 
 def _reading(folder: Path, manifest: Manifest) -> float:
@@ -147,15 +130,4 @@ def _reading(folder: Path, manifest: Manifest) -> float:
     stored = np.load(path, mmap_mode="r")
     reader = FeatureReader([Feature(manifest, stored, np.ones(STORED, dtype=bool), offsets)])
     generator = torch.Generator().manual_seed(0)
-    return _median(lambda: reader.read(torch.randperm(STORED, generator=generator)[:POSTS]))
-
-
-def _p99(work: Callable[[], object], times: int = 300) -> float:
-    """99th percentile of the milliseconds of one call."""
-    work()
-    found = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        found.append(1e3 * (time.perf_counter() - start))
-    return float(np.percentile(found, 99))
+    return median_ms(lambda: reader.read(torch.randperm(STORED, generator=generator)[:POSTS]))

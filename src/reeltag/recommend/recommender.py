@@ -117,8 +117,8 @@ class Recommender:
             user: who posts; an unknown one is treated as somebody new.
             k: how many hashtags, at most the size of the vocabulary.
             explain: add reasons.
-            profile: what is known about the user (`{"gender": "f", "age": 23}`); takes the
-                place of what the run knows. Only models that read it look at it.
+            profile: what is known about the user (`{"gender": "f", "age": 23}`); each field
+                takes the place of what the run knows of it. Only models that read it look at it.
 
         Whatever is missing or cannot be read is scored as missing and said in `warnings`.
         """
@@ -209,10 +209,13 @@ class Recommender:
         )
 
     def _fields(self, user: int, profile: Mapping[str, Any] | None) -> Tensor:
-        if profile is not None:
-            return self.run.fields.of(profile)
-        nothing = torch.zeros(len(self.run.fields.fields), dtype=torch.int64)
-        return self.run.profiles[user] if user >= 0 else nothing
+        fields = self.run.fields
+        known = self.run.profiles[user] if user >= 0 else torch.zeros(len(fields.fields)).long()
+        if not profile:
+            return known
+        told = fields.of(profile)
+        named = torch.tensor([field.name in profile for field in fields.fields])
+        return torch.where(named, told, known)
 
     def _strange(self, codes: Tensor, profile: Mapping[str, Any] | None) -> list[str]:
         """What was said about the user that no training user had."""
