@@ -193,6 +193,17 @@ def test_a_profile_takes_the_place_of_what_the_run_knows(personal: Recommender) 
     assert scores(user="u1", profile={"gender": "m"}) != scores(user="u1")
 
 
+def test_a_field_that_is_not_named_stays_what_the_run_knows(personal: Recommender) -> None:
+    run = personal.run
+    user = run.users.id_of("u2")
+    gender, age = run.profiles[user].tolist()
+    found = personal._fields(user, {"gender": "f"}).tolist()
+    assert found == [run.fields.of({"gender": "f"})[0].item(), age]
+    assert found[0] != gender
+    assert personal._fields(user, {"gender": None}).tolist() == [0, age]
+    assert personal._fields(-1, {"gender": "f"}).tolist() == [found[0], 0]
+
+
 def test_a_profile_never_seen_is_said(personal: Recommender) -> None:
     answer = personal.answer(profile={"gender": "x", "age": 99})
     (said,) = [warning for warning in answer.warnings if "never seen" in warning]
