@@ -1,7 +1,7 @@
 """GCN-PHR at the paper's sizes, on random data of the right shape: time and memory.
 
 Run alone: `python -m benchmarks gcn_phr`. The fast path is the model itself with
-`neighbours=32, neighbour_posts=8, projections=8, half_features=true`, features memory-mapped
+`neighbours=24, neighbour_posts=8, projections=8, half_features=true`, features memory-mapped
 in float16.
 How the time grows is `benchmarks.scaling`'s.
 """
@@ -32,7 +32,7 @@ from reeltag.training.loop import batches_of, examples_of, optimiser_of
 
 Figures = dict[str, dict[str, Any]]
 FAST: dict[str, Any] = {
-    "neighbours": 32,
+    "neighbours": 24,
     "neighbour_posts": 8,
     "projections": 8,
     "half_features": True,
