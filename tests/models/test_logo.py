@@ -291,7 +291,7 @@ def test_pools_of_nothing_are_zeros() -> None:
 
 
 def naive_view_loss(x: np.ndarray, there: np.ndarray, hashtags: list[int], weight: float) -> float:
-    """Eq. 5 by double loops, its sums divided by the number of pairs."""
+    """Eq. 5 by double loops, its sums divided by the number of pairs and of coordinates."""
     apart, alike = [], []
     rows, views = there.shape
     for r in range(rows):
@@ -304,7 +304,8 @@ def naive_view_loss(x: np.ndarray, there: np.ndarray, hashtags: list[int], weigh
             for m in range(views)
             if hashtags[r] == hashtags[q] and there[r, m] and there[q, m]
         ]
-    return sum(apart) / max(len(apart), 1) + weight * sum(alike) / max(len(alike), 1)
+    total = sum(apart) / max(len(apart), 1) + weight * sum(alike) / max(len(alike), 1)
+    return total / x.shape[2]
 
 
 def test_view_loss_against_double_loops() -> None:
@@ -333,6 +334,20 @@ def test_view_loss_without_any_pair_is_zero_with_a_gradient() -> None:
     assert float(loss.detach()) == 0
     assert x.grad is not None
     assert not x.grad.any()
+
+
+def test_one_step_is_heeded_alone(corpus: Corpus) -> None:
+    """What training spares for vectors, against the attention it spares."""
+    model = built(corpus, dropout=0.0)
+    view = model._view("visual")
+    hidden, hashtags = torch.randn(9, 1, WIDTHS["visual"]), torch.randn(9, 4, SMALL["dim"])
+    mask = torch.arange(9).unsqueeze(1) % 3 > 0
+    kept = view.encode(hidden, mask)
+    assert view.attention is not None
+    queries = view.attention.queries(hashtags)
+    weights = view.attention.pairs(kept["key"], queries, kept["mask"])
+    expected = view.tower.rest(weights @ kept["step"])
+    torch.testing.assert_close(view.pairs(kept, hashtags), expected)
 
 
 def test_losses_against_loops(corpus: Corpus) -> None:

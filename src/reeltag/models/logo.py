@@ -68,11 +68,11 @@ class Logo(Heeding, Trained):
 
     Departures from the paper: features are standardised on training posts. The forget gate has
     weights of its own (Eq. 1 reprints the input gate's). x^m depends on the candidate, so in
-    L_view a post's own hashtag asks. L_view is made of means, not sums. The log loss is a mean
-    over pairs. The NCF's first hidden layer is as wide as the embeddings it multiplies: "the
-    input embedding size" of §4.1.4 may also be p_0's (`interaction`). Layers start from another
-    deviation (`_initialise`). A missing modality is not zeros that vote: its block of p_0 is
-    zero and L_view leaves it out.
+    L_view a post's own hashtag asks. L_view is made of means, not sums (`view_loss` says why).
+    The log loss is a mean over pairs. The NCF's first hidden layer is as wide as the embeddings it
+    multiplies: "the input embedding size" of §4.1.4 may also be p_0's (`interaction`). Layers start
+    from another deviation (`_initialise`). A missing modality is not zeros that vote: its block of
+    p_0 is zero and L_view leaves it out.
 
     `shortlist` (the attribute) may be changed on a model whose setting has a number: None gives
     every score exactly, another number another length.
@@ -86,7 +86,7 @@ class Logo(Heeding, Trained):
     by_post = True
     training_defaults: ClassVar[dict[str, Any]] = {
         "optimiser": "adam",
-        "learning_rate": 1e-3,
+        "learning_rate": 3e-3,
         "negatives": 6,
         "batch_size": 128,
         "epochs": 120,

@@ -37,12 +37,13 @@ class Tower(nn.Module):
 def view_loss(vectors: Tensor, there: Tensor, hashtags: Tensor, weight: float) -> Tensor:
     """L_view (LOGO Eq. 5): a post's modalities close together, and so are those of a hashtag.
 
-        mean over pairs of modalities of a post of |x^m - x^m'|²
-        + weight · mean over pairs of posts with the same hashtag of |x_r^m - x_r'^m|²
+        mean over pairs of modalities of a post of |x^m - x^m'|² / c
+        + weight · mean over pairs of posts with the same hashtag of |x_r^m - x_r'^m|² / c
 
-    The paper's sums are means here, so that `weight` (λ) and the step size keep their meaning
-    whatever the batch. Pairs of posts are never formed: Σ_{r<r'} |x_r - x_r'|² =
-    n Σ |x_r|² - |Σ x_r|², taken about the mean of the n, where the second term is zero
+    The paper's sums are means here, over coordinates too, so that `weight` (λ) and the step size
+    keep their meaning whatever the batch and the width: as a sum, it draws all vectors to one
+    point before the hashtags are learned. Pairs of posts are never formed: Σ_{r<r'} |x_r - x_r'|²
+    = n Σ |x_r|² - |Σ x_r|², taken about the mean of the n, where the second term is zero
     (nothing cancels when they lie close). A missing modality is in no pair.
 
     Shapes: vectors (m, M, c) of m examples and M modalities, there (m, M), hashtags (m,).
@@ -54,7 +55,8 @@ def view_loss(vectors: Tensor, there: Tensor, hashtags: Tensor, weight: float) -
         both = (there[:, one] & there[:, other]).to(vectors.dtype)
         apart = apart + ((vectors[:, one] - vectors[:, other]).square().sum(1) * both).sum()
         pairs = pairs + both.sum()
-    return apart / pairs.clamp(min=1) + weight * same_hashtag_loss(vectors, there, hashtags)
+    related = same_hashtag_loss(vectors, there, hashtags)
+    return (apart / pairs.clamp(min=1) + weight * related) / vectors.shape[2]
 
 
 def same_hashtag_loss(vectors: Tensor, there: Tensor, hashtags: Tensor) -> Tensor:

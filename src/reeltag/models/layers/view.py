@@ -53,6 +53,9 @@ class View(nn.Module):
         """Vectors (m, C, dim) of m posts for each one's own hashtags (m, C, dim)."""
         if self.attention is None:
             return kept["vector"].unsqueeze(1).expand_as(hashtags)
+        if kept["mask"].shape[1] == 1:  # one step: every hashtag heeds it alone
+            alone = kept["step"].squeeze(1) * kept["mask"]
+            return self.tower.rest(alone).unsqueeze(1).expand_as(hashtags)
         weights = self.attention.pairs(kept["key"], self.attention.queries(hashtags), kept["mask"])
         return self.tower.rest(weights @ kept["step"])
 
