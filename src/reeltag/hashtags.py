@@ -20,7 +20,7 @@ where a row is simple, and by the scalar functions on unique values where it is 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from math import log10
 from typing import Any
@@ -162,6 +162,21 @@ def split_words(tag: str, languages: Sequence[str] = ("en", "de")) -> list[str]:
     return [word for word in words if word]
 
 
+def split_by(tag: str, costs: Mapping[str, float]) -> list[str]:
+    """Split a hashtag as `split_words` does, by a word list of your own, in any language.
+
+    `costs`: -log10 of each word's frequency. Needs no extra.
+    """
+    words: list[str] = []
+    for chunk in _CHUNKS.findall(tag.lstrip(SIGNS)):
+        plain = normalise(chunk)
+        cuttable = _CUTTABLE.fullmatch(chunk) and len(chunk) <= _LONGEST_TAG
+        words.extend(
+            _cut(plain, costs, spaced=not _HAN.fullmatch(chunk))[1] if cuttable else [plain]
+        )
+    return [word for word in words if word]
+
+
 _CHUNKS = regex.compile(
     r"\p{Lu}{2,}(?=\p{Lu}\p{Ll}|[^\p{L}\p{M}]|$)|\p{Lu}?[\p{Ll}\p{Lo}\p{Lm}\p{M}]+|\p{Lu}+|\p{Lt}"
     rf"|\p{{N}}+\u20e3?|(?:[{_EMOJI}\u200d\ufe0f\U000E0020-\U000E007F])+"
@@ -180,19 +195,19 @@ _ALONE = frozenset("aiàoyéèu")
 def _best_cut(chunk: str, languages: tuple[str, ...]) -> list[str]:
     if len(chunk) > _LONGEST_TAG:
         return [chunk]
-    cuts = [_cut(chunk, language) for language in languages]
+    cuts = [_cut(chunk, _costs(language), language != "zh") for language in languages]
     return min(cuts, key=lambda cut: cut[0])[1] if cuts else [chunk]
 
 
-def _cut(chunk: str, language: str) -> tuple[float, list[str]]:
-    costs = _costs(language)
+def _cut(chunk: str, costs: Mapping[str, float], spaced: bool) -> tuple[float, list[str]]:
+    """The cheapest cut and its cost; in a `spaced` script single letters are rarely words."""
     best: list[tuple[float, int]] = [(0.0, 0)]
     for end in range(1, len(chunk) + 1):
         options = []
         for start in range(max(0, end - _LONGEST_WORD), end):
             word = chunk[start:end]
             cost = costs.get(word, _UNKNOWN + _UNKNOWN_LETTER * len(word))
-            if len(word) == 1 and language != "zh" and word not in _ALONE:
+            if len(word) == 1 and spaced and word not in _ALONE:
                 cost += _LONE_LETTER
             options.append((best[start][0] + cost, start))
         best.append(min(options))

@@ -1,9 +1,10 @@
-"""A caption goes in, its words come out: Latin scripts, Chinese and Japanese, and emoji."""
+"""A caption goes in, its words and their pieces come out: any script, and emoji."""
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
+from functools import lru_cache
 
 import polars as pl
 import regex
@@ -52,3 +53,65 @@ def hashed(word: str, size: int) -> int:
     """A stable id of `word` in 1..size-1; 0 stays free for padding."""
     digest = hashlib.blake2b(word.encode("utf-8"), digest_size=8).digest()
     return 1 + int.from_bytes(digest, "little") % (size - 1)
+
+
+PIECE_LENGTHS = (3, 4, 5)
+"""Letters in a piece of a word, its ends counted as letters."""
+IDEOGRAPH_LENGTHS = (2, 3)
+"""The same in a run of ideographs or kana."""
+MOST_JOINED = 3
+"""Neighbouring words that are tried as one: a hashtag is often such a run."""
+_PIECES = 1 << 62
+_IDEOGRAPH = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
+
+
+def pieces(caption: str) -> list[int]:
+    """Ids of what the words of a caption are made of, distinct and sorted.
+
+    Pieces are the runs of letters inside `<word>`, the word whole, and every few neighbouring
+    words written as one (`hart of dixie` has `<hartofdixie>`), so that captions and hashtags
+    can be compared where they share no word. Neighbouring ideographs are one word here. An id
+    is a hash of the piece: no vocabulary is needed, and equal pieces are equal everywhere.
+    """
+    tokens = _tokens(caption)
+    found = {piece for token in tokens for piece in _pieces_of(token)}
+    for joined in range(2, MOST_JOINED + 1):
+        runs = zip(*(tokens[start:] for start in range(joined)), strict=False)
+        found |= {whole("".join(run)) for run in runs}
+    return sorted(found)
+
+
+def whole(word: str) -> int:
+    """The id of the piece that is the whole `word`."""
+    return hashed(f"<{word}>", _PIECES)
+
+
+def pieces_column(captions: pl.Series) -> pl.Series:
+    """`pieces` of each caption (n,): a List(Int64) column (n,). Each distinct one is read once."""
+    unique = captions.unique()
+    found = pl.Series([pieces(caption) for caption in unique], dtype=pl.List(pl.Int64))
+    read = pl.DataFrame({"caption": unique, "pieces": found})
+    rows = captions.alias("caption").to_frame()
+    return rows.join(read, on="caption", how="left", maintain_order="left")["pieces"]
+
+
+def _tokens(caption: str) -> list[str]:
+    """Words in order, neighbouring ideographs and kana as one."""
+    tokens: list[str] = []
+    open_run = False
+    for word in words(caption):
+        ideograph = _IDEOGRAPH.match(word) is not None
+        if ideograph and open_run:
+            tokens[-1] += word
+        else:
+            tokens.append(word)
+        open_run = ideograph
+    return tokens
+
+
+@lru_cache(maxsize=1 << 16)
+def _pieces_of(token: str) -> frozenset[int]:
+    lengths = IDEOGRAPH_LENGTHS if _IDEOGRAPH.match(token) else PIECE_LENGTHS
+    text = f"<{token}>"
+    runs = {text[start : start + n] for n in lengths for start in range(len(text) - n + 1)}
+    return frozenset(hashed(run, _PIECES) for run in runs | {text})

@@ -93,7 +93,7 @@ class ModelContract:
         features = list(corpus.reader.manifests)
         wider = Corpus(
             corpus.dataset, corpus.split, features, vocabulary, corpus.users, corpus.words,
-            reads=entry_of(self.name).model.reads,
+            reads=entry_of(self.name).model.reads, pieces=corpus.reads_pieces,
         )  # fmt: skip
         scores = self.fitted(wider).scored(self.posts(wider))
         assert scores.shape[1] == len(names)
@@ -124,7 +124,8 @@ class ModelContract:
 
     def test_learns_from_training_posts_alone(self, tmp_path: Path) -> None:
         """A planted leak: held-out posts change entirely, and nothing may change."""
-        corpora = [_planted(tmp_path / which, which == "b", self.words) for which in "ab"]
+        pieces = entry_of(self.name).model.needs_pieces
+        corpora = [_planted(tmp_path / which, which == "b", self.words, pieces) for which in "ab"]
         fitted = [self.fitted(planted) for planted in corpora]
         first, second = (model.tensors() for model in fitted)
         assert first.keys() == second.keys()
@@ -179,7 +180,9 @@ class TrainedContract(ModelContract):
         return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
-def _planted(path: Path, changed: bool, words: Literal["count", "none"] = "none") -> Corpus:
+def _planted(
+    path: Path, changed: bool, words: Literal["count", "none"] = "none", pieces: bool = False
+) -> Corpus:
     """Equal training posts; with `changed`, other held-out posts, users, tags and features."""
     rng = np.random.default_rng(7)
     count, train = 60, 40
@@ -194,7 +197,10 @@ def _planted(path: Path, changed: bool, words: Literal["count", "none"] = "none"
         {
             "post": [f"p{n}" for n in range(count)],
             "user": users,
-            "caption": ["held out" if changed and n >= train else "word" for n in range(count)],
+            "caption": [
+                "held out" if changed and n >= train else f"word t{n % 4} w{n % 7}"
+                for n in range(count)
+            ],
             "hashtags": tags,
             "part": ["train"] * train + ["validation"] * 10 + ["test"] * 10,
         }
@@ -206,7 +212,7 @@ def _planted(path: Path, changed: bool, words: Literal["count", "none"] = "none"
         features=[vector_feature("visual", visual), vector_feature("textual", textual)],
     )
     make_split(dataset, "main", SplitRecipe(by="column"))
-    return open_corpus(dataset, "main", words=words)
+    return open_corpus(dataset, "main", words=words, pieces=pieces)
 
 
 def naive_counts(tags: Ragged, hashtags: int) -> np.ndarray:

@@ -8,12 +8,14 @@ from typing import Any
 
 import polars as pl
 import pytest
+import torch
 
 from reeltag import Recommender
 from reeltag.data.corpus import open_corpus
 from reeltag.data.dataset import Dataset
 from reeltag.data.splits import SplitRecipe, make_split, open_split
 from reeltag.errors import ConfigError, RunError
+from reeltag.experiments.judge import corpus_of
 from reeltag.experiments.train import train_run
 from reeltag.recommend import Answer
 from reeltag.storage import read_toml, write_toml
@@ -125,6 +127,21 @@ def test_odd_k(recommender: Recommender) -> None:
     assert len(recommender.recommend(k=10**9)) == len(recommender.run.hashtags)
     with pytest.raises(ConfigError, match="k=0"):
         recommender.recommend(k=0)
+
+
+@pytest.mark.parametrize("name", ["text-knn", "tag-names"])
+def test_a_caption_is_read_as_it_was_in_training(
+    dataset: Dataset, tmp_path: Path, name: str
+) -> None:
+    train_run(dataset, "main", name, {}, tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    corpus = corpus_of(run, dataset)
+    posts = corpus.part("test")
+    caption = dataset.posts["caption"][int(posts.rows[0])]
+    expected = run.model.scored(corpus.batch(posts, torch.tensor([0])))[0]
+    answer = Recommender.load(tmp_path / "run").answer(caption=caption, k=len(run.hashtags))
+    found = {tag.hashtag: tag.score for tag in answer.hashtags}
+    assert found == pytest.approx(dict(zip(run.hashtags.names, expected.tolist(), strict=True)))
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,8 @@ class PostBatch:
     very post it is asked about; times (B,) seconds since 1970 or `NO_TIME`; words: ids of
     the caption's words in the training vocabulary, empty for models that read none;
     steps[name]: entries of sequences and grids; fields (B, F): codes of what is known about
-    the user (`reeltag.data.profiles`), 0 for unknown.
+    the user (`reeltag.data.profiles`), 0 for unknown; pieces: ids of what the caption's words
+    are made of (`reeltag.words.pieces`), no row where no model reads them.
     """
 
     users: Tensor
@@ -55,6 +56,7 @@ class PostBatch:
     words: Ragged
     fields: Tensor
     steps: Mapping[str, Steps] = field(default_factory=dict)
+    pieces: Ragged = field(default_factory=Ragged.empty)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -70,6 +72,7 @@ class PostBatch:
             self.words.to(device),
             self.fields.to(device),
             {name: steps.to(device) for name, steps in self.steps.items()},
+            self.pieces.to(device),
         )
 
 
@@ -128,11 +131,12 @@ def single_post(
     time: int = NO_TIME,
     words: NDArray[np.int64] | None = None,
     fields: Tensor | None = None,
+    pieces: Sequence[int] = (),
 ) -> PostBatch:
     """Model input of one post outside any dataset; None marks a missing modality.
 
     `words` are ids of its caption's distinct words, -1 for those unknown; `fields` (F,) codes
-    of what is known about its user.
+    of what is known about its user; `pieces` those of its caption (`reeltag.words.pieces`).
     """
     vectors, present, steps = {}, {}, {}
     for name, manifest in manifests.items():
@@ -165,4 +169,5 @@ def single_post(
         words=Ragged(known, torch.tensor([0, len(known)])),
         fields=torch.zeros(1, 0, dtype=torch.int64) if fields is None else fields.view(1, -1),
         steps=steps,
+        pieces=Ragged(torch.tensor(pieces, dtype=torch.int64), torch.tensor([0, len(pieces)])),
     )

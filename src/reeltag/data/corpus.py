@@ -25,7 +25,7 @@ from reeltag.data.ragged import Ragged
 from reeltag.data.splits import Split, open_split
 from reeltag.data.vocabulary import UNKNOWN, Vocabulary
 from reeltag.errors import DatasetError, MissingFeatureError
-from reeltag.words import words_column
+from reeltag.words import pieces_column, words_column
 
 MIN_WORD_POSTS = 2
 """A word of fewer training captions is no word of the vocabulary."""
@@ -41,7 +41,8 @@ class Posts:
     rows (n,) positions in the dataset; users (n,) ids or -1; hashtags: ids of those in the
     vocabulary; outside (n,): how many of the post's hashtags the vocabulary lacks;
     times (n,) seconds since 1970 or `NO_TIME`; words: ids of the caption's distinct words
-    that the vocabulary of words holds; fields (n, F): codes of what is known about the user.
+    that the vocabulary of words holds; fields (n, F): codes of what is known about the user;
+    pieces: of the caption's words (`reeltag.words.pieces`), empty where no model reads them.
     """
 
     rows: Tensor
@@ -51,6 +52,7 @@ class Posts:
     times: Tensor
     words: Ragged
     fields: Tensor
+    pieces: Ragged = field(default_factory=Ragged.empty)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -65,6 +67,7 @@ class Posts:
             self.times[index],
             self.words.select(index),
             self.fields[index],
+            self.pieces.select(index),
         )
 
     def to(self, device: torch.device | str) -> Posts:
@@ -77,6 +80,7 @@ class Posts:
             self.times.to(device),
             self.words.to(device),
             self.fields.to(device),
+            self.pieces.to(device),
         )
 
 
@@ -123,6 +127,7 @@ class Corpus:
         words: Vocabulary | Literal["count", "none"] = "none",
         fields: Fields | None = None,
         reads: Kind = "vector",
+        pieces: bool = False,
     ) -> None:
         """Number the posts of `dataset`.
 
@@ -131,8 +136,9 @@ class Corpus:
             fields: of the users, those of a stored run; default those of the training part.
             hashtags, users: vocabularies of a stored run; default those of the training part.
             words: the vocabulary of caption words of a stored run, or whether to count one.
+            pieces: read the pieces of captions' words too.
         """
-        self.dataset, self.split = dataset, split
+        self.dataset, self.split, self.reads_pieces = dataset, split, pieces
         train = dataset.posts[split.rows("train")]
         if hashtags is None:
             hashtags = Vocabulary.count(
@@ -159,6 +165,10 @@ class Corpus:
     @cached_property
     def _words(self) -> pl.Series:
         return words_column(self.dataset.posts["caption"])
+
+    @cached_property
+    def _pieces(self) -> pl.Series:
+        return pieces_column(self.dataset.posts["caption"])
 
     @cached_property
     def training(self) -> TrainingSet:
@@ -197,16 +207,26 @@ class Corpus:
             times=torch.from_numpy(times.copy()),
             words=self._words_at(rows),
             fields=self.fields.codes(self.dataset.users, chosen["user"]),
+            pieces=self._pieces_at(rows),
         )
 
     def _words_at(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Ragged:
         if not len(self.words):
-            return Ragged(torch.zeros(0, dtype=torch.int64), torch.zeros(len(rows) + 1).long())
+            return Ragged.empty(len(rows))
         chosen = self._words.gather(rows)
         lengths = torch.from_numpy(chosen.list.len().to_numpy().astype(np.int64))
         owner = torch.repeat_interleave(torch.arange(len(rows)), lengths)
         ids = torch.from_numpy(self.words.ids_of(chosen.explode(empty_as_null=False)).copy())
         return Ragged.from_pairs(owner[ids >= 0], ids[ids >= 0], len(rows))
+
+    def _pieces_at(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Ragged:
+        if not self.reads_pieces:
+            return Ragged.empty(len(rows))
+        chosen = self._pieces.gather(rows)
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(chosen.list.len().to_numpy(), out=offsets[1:])
+        values = chosen.explode(empty_as_null=False).to_numpy()
+        return Ragged(torch.from_numpy(values.astype(np.int64)), torch.from_numpy(offsets))
 
     def batch(self, posts: Posts, index: Tensor) -> PostBatch:
         """Posts at positions `index` of `posts` as model input."""
@@ -229,6 +249,7 @@ def batch_of(
         posts.words.select(index),
         posts.fields[index],
         steps,
+        posts.pieces.select(index),
     )
 
 
@@ -238,9 +259,11 @@ def open_corpus(
     features: Sequence[str] | None = None,
     words: Literal["count", "none"] = "none",
     reads: Kind = "vector",
+    pieces: bool = False,
 ) -> Corpus:
     """The corpus of a stored split."""
-    return Corpus(dataset, open_split(dataset, split), features, words=words, reads=reads)
+    chosen = open_split(dataset, split)
+    return Corpus(dataset, chosen, features, words=words, reads=reads, pieces=pieces)
 
 
 def choose_features(

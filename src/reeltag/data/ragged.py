@@ -27,6 +27,11 @@ class Ragged:
         torch.cumsum(lengths, 0, out=offsets[1:])
         return Ragged(values[order], offsets)
 
+    @staticmethod
+    def empty(count: int = 0) -> Ragged:
+        """`count` rows without values."""
+        return Ragged(torch.zeros(0, dtype=torch.int64), torch.zeros(count + 1, dtype=torch.int64))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

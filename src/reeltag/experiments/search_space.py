@@ -69,6 +69,9 @@ MODELS: dict[str, dict[str, Range | None]] = {
         "projections": None,
         "half_features": None,
     },
+    # How large a table is kept, and which posts are drawn, is a matter of cost.
+    "ease": {"regularisation": Span(0.1, 1000.0, log=True), "power": Span(0.1, 1.0), "most": None},
+    "ridge": {"exact": None, "landmarks": None},
     # A batch is of posts, not of triples; widths are the paper's.
     "co-attention": {"batch_size": Choice((64, 128, 256)), "attention": None},
     "eastern": {

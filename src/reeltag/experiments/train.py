@@ -99,7 +99,7 @@ def prepare(
     config, training, features = divide_settings(name, settings)
     kind = entry_of(name).model
     words: Literal["count", "none"] = "count" if kind.needs_words else "none"
-    corpus = open_corpus(dataset, split, features, words, kind.reads)
+    corpus = open_corpus(dataset, split, features, words, kind.reads, kind.needs_pieces)
     torch.manual_seed(seed_of(training.seed, "weights"))
     return corpus, make(name, config, Sizes.of(corpus.training))
 

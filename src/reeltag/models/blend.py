@@ -80,9 +80,7 @@ class Blend(Validated):
     def fit(self, training: TrainingSet) -> None:
         for _, part in self._parts():
             part.fit(training)
-            for owner in part.modules():
-                # Parts keep the same training tensors, but stored tensors share no memory.
-                owner._buffers |= {k: b.clone() for k, b in owner._buffers.items() if b is not None}
+            part.unshare()
         uses = torch.bincount(training.triples[1], minlength=self.sizes.hashtags).double()
         self.popular = (1e-6 * uses / uses.sum()).float()
 

@@ -110,6 +110,8 @@ class Model(nn.Module, ABC):
     """The kind of feature it is for (`choose_features`)."""
     needs_words: ClassVar[bool] = False
     """The model reads the words of captions (`PostBatch.words`)."""
+    needs_pieces: ClassVar[bool] = False
+    """The model reads what those words are made of (`PostBatch.pieces`)."""
 
     def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
         super().__init__()
@@ -188,6 +190,11 @@ class Model(nn.Module, ABC):
     def buffer(self, name: str, value: Tensor) -> None:
         """Register state that is counted rather than trained."""
         self.register_buffer(name, value)
+
+    def unshare(self) -> None:
+        """Give every buffer memory of its own: stored tensors share none."""
+        for owner in self.modules():
+            owner._buffers |= {k: b.clone() for k, b in owner._buffers.items() if b is not None}
 
     @property
     def device(self) -> torch.device:

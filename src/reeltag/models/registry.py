@@ -18,12 +18,17 @@ from reeltag.models.contagnet import ConTagNet
 from reeltag.models.content_knn import ContentKnn
 from reeltag.models.contract import Model, ModelConfig, Sizes
 from reeltag.models.csmn import Csmn
+from reeltag.models.ease import Ease
 from reeltag.models.eastern import Eastern
 from reeltag.models.gcn_phr import GcnPhr
 from reeltag.models.logo import Logo
+from reeltag.models.own_knn import OwnKnn
 from reeltag.models.popularity import Popularity
 from reeltag.models.profile_models import Bilinear, ThreeWay, UserAdditive
+from reeltag.models.ridge import Ridge
 from reeltag.models.rsdae import Rsdae
+from reeltag.models.tag_names import TagNames
+from reeltag.models.text_knn import TextKnn
 from reeltag.models.trumann import Trumann
 from reeltag.models.uhman import Uhman
 from reeltag.models.user_history import UserHistory
@@ -75,6 +80,11 @@ REGISTRY: dict[str, Entry] = {
     "content-knn": Entry(ContentKnn, "rule: hashtags of the most similar posts"),
     "bll": Entry(Bll, "Kowald et al., 2017: used often and lately by the user"),
     "caption-words": Entry(CaptionWords, "rule: hashtags that went with the caption's words"),
+    "text-knn": Entry(TextKnn, "rule: hashtags of the posts with the most similar captions"),
+    "own-knn": Entry(OwnKnn, "rule: hashtags of the user's own most similar posts"),
+    "tag-names": Entry(TagNames, "rule: hashtags whose names the caption spells"),
+    "ease": Entry(Ease, "Steck, WWW 2019: EASE, over users' hashtags"),
+    "ridge": Entry(Ridge, "kernel ridge regression: caption, user and content"),
     "blend": Entry(Blend, "rule: user history, similar posts and caption words, weighted"),
 }
 

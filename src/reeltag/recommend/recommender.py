@@ -25,6 +25,7 @@ from reeltag.recommend.look import Look, look_of
 from reeltag.recommend.reasons import Reason, Reasons
 from reeltag.training.evidence import load_evidence
 from reeltag.training.run import Run, load_run
+from reeltag.words import pieces as pieces_of
 from reeltag.words import words as words_in
 
 
@@ -170,8 +171,9 @@ class Recommender:
         words = self.run.words.ids_of(pl.Series(sorted(set(words_in(text))), dtype=pl.Utf8))
         fields = self._fields(user_id, profile)
         warnings += self._strange(fields, profile)
+        pieces = pieces_of(text) if self.run.model.needs_pieces else ()
         posts = single_post(
-            user_id, extracted.values, self.run.manifests, int(time.time()), words, fields
+            user_id, extracted.values, self.run.manifests, int(time.time()), words, fields, pieces
         )
         begin = time.perf_counter()
         ids, scores = self._rank(posts, k)

@@ -1,0 +1,84 @@
+"""EASE: hashtags that go with the ones the user uses, by a linear item-item model."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from scipy import sparse
+from torch import Tensor
+
+from reeltag.data.batches import PostBatch
+from reeltag.data.corpus import TrainingSet
+from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.models.layers.steady import steady_product
+from reeltag.models.layers.uses import UserUses
+
+
+class EaseConfig(ModelConfig):
+    """Settings of `Ease`."""
+
+    regularisation: float = Field(10.0, gt=0)
+    """λ: how strongly weights are pulled to zero, in squared uses."""
+    power: float = Field(0.5, gt=0, le=1)
+    """A user's n uses of a hashtag count as n to this power: 1 counts, 0.5 damps."""
+    most: int = Field(8192, ge=1)
+    """Only so many of the most used hashtags take part: memory and time grow with their
+    square and cube. The others keep the popular order."""
+
+
+class Ease(Model):
+    """Embarrassingly shallow autoencoder (Steck, WWW 2019) over the users' hashtag counts.
+
+        X = (uses of j by u)^p                                  users × hashtags
+        P = (XᵀX + λI)⁻¹,  B = I - P diag(1 / P_jj)             Eq. 8: diag(B) = 0
+        score(u, ·) = x_u B
+
+    No hashtag speaks for itself, so what the user uses is recommended only as far as the
+    user's other hashtags suggest it. A training post's own uses are taken off x_u when that
+    post is asked about (B is of all training posts). A user never seen gets the popular
+    hashtags; popularity also orders what nothing suggests.
+    """
+
+    name = "ease"
+    Config = EaseConfig
+    needs_users = True
+    config: EaseConfig
+
+    def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
+        super().__init__(config, sizes)
+        self.uses = UserUses(sizes.users, sizes.hashtags)
+        self.buffer("backoff", torch.zeros(sizes.hashtags))
+        self.buffer("chosen", torch.zeros(0, dtype=torch.int64))
+        self.buffer("between", torch.zeros(0, 0))
+
+    def fit(self, training: TrainingSet) -> None:
+        self.uses.fit(training)
+        uses = torch.bincount(training.triples[1], minlength=self.sizes.hashtags).double()
+        self.backoff = (1e-6 * uses / (1 + uses.max())).float()
+        ordered = torch.argsort(uses, descending=True, stable=True)
+        self.chosen = ordered[: self.config.most].sort().values
+        gram = self._gram()
+        gram.diagonal().add_(self.config.regularisation)
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+        between = -inverse / inverse.diagonal()
+        between.fill_diagonal_(0)
+        self.between = between.float()
+
+    def _gram(self) -> Tensor:
+        """XᵀX of the chosen hashtags, from a sparse X."""
+        u = self.uses
+        rows = sparse.csr_matrix(
+            (u.uses.double().numpy() ** self.config.power, u.tags.numpy(), u.offsets.numpy()),
+            shape=(u.users, u.hashtags),
+        )[:, self.chosen.numpy()]
+        return torch.from_numpy((rows.T @ rows).toarray())
+
+    def encode(self, posts: PostBatch) -> Encoded:
+        return {"users": posts.users, "own": posts.own}
+
+    def score_all(self, encoded: Encoded) -> Tensor:
+        counts: Tensor = self.uses(encoded["users"], encoded["own"])
+        known = counts[:, self.chosen].pow(self.config.power)
+        scores = self.backoff.repeat(len(known), 1)
+        scores[:, self.chosen] += steady_product(known, self.between)
+        return scores

@@ -1,0 +1,44 @@
+"""Training posts with weights in, votes for the hashtags they carry out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from reeltag.data.corpus import TrainingSet
+from reeltag.data.ragged import Ragged
+
+
+class Votes(nn.Module):
+    """score(j) = Σ of the weights of the posts that carry j, then popularity.
+
+    Popularity is far below any weight that matters: it orders what nobody votes for.
+    Shapes: weights (B, n) and positions (B, n) of training posts in, (B, hashtags) out.
+    """
+
+    def __init__(self, hashtags: int) -> None:
+        super().__init__()
+        self.backoff: Tensor
+        self.offsets: Tensor
+        self.tags: Tensor
+        self.register_buffer("backoff", torch.zeros(hashtags))
+        self.register_buffer("offsets", torch.zeros(1, dtype=torch.int64))
+        self.register_buffer("tags", torch.zeros(0, dtype=torch.int64))
+
+    def fit(self, training: TrainingSet) -> None:
+        """Remember what each training post carries."""
+        _, hashtags = training.triples
+        uses = torch.bincount(hashtags, minlength=len(self.backoff)).double()
+        self.backoff = (1e-6 * uses / (1 + uses.max())).float()
+        # A copy: stored tensors share no memory.
+        self.offsets, self.tags = training.posts.hashtags.offsets.clone(), hashtags.clone()
+
+    def forward(self, weights: Tensor, positions: Tensor) -> Tensor:
+        B, n = positions.shape
+        scores = self.backoff.repeat(B, 1)
+        heard = (weights > 0).reshape(-1).nonzero().squeeze(1)
+        where, of = Ragged(self.tags, self.offsets).positions(positions.reshape(-1)[heard])
+        owner = heard[of]
+        flat = torch.div(owner, max(1, n), rounding_mode="floor") * scores.shape[1]
+        scores.view(-1).index_add_(0, flat + self.tags[where], weights.reshape(-1)[owner])
+        return scores

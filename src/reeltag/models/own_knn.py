@@ -1,0 +1,76 @@
+"""Own kNN: the hashtags of those posts of the same user that are most like this one."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from reeltag.data.batches import PostBatch
+from reeltag.data.corpus import TrainingSet
+from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.models.layers.resemblance import Resemblance
+from reeltag.models.layers.votes import Votes
+
+
+class OwnKnnConfig(ModelConfig):
+    """Settings of `OwnKnn`."""
+
+    neighbours: int = Field(200, ge=1)
+    """How many of the user's posts vote at most."""
+    floor: float = Field(0.02, gt=0)
+    """f: the vote of a post of the user that is not alike at all."""
+    power: float = Field(2.0, gt=0)
+    """p: larger lets the most similar posts decide alone."""
+    words: float = Field(0.3, ge=0)
+    """Weight of whole words in the likeness."""
+    pieces: float = Field(0.3, gt=0)
+    """Weight of the pieces of words."""
+    content: float = Field(0.4, ge=0)
+    """Weight of the features, where there are any."""
+
+
+class OwnKnn(Model):
+    """score(post, j) = Σ (f + max(0, r(post, q))^p) over posts q of the same user that carry j.
+
+    r is `Resemblance`: words, pieces of words, and content. With a large floor f it is
+    `user-history`, with a small one the user's most similar posts decide. Popular hashtags
+    order what the user never used, and are all there is for a user never seen. A training
+    post is never its own neighbour.
+    """
+
+    name = "own-knn"
+    Config = OwnKnnConfig
+    needs_users = True
+    needs_words = True
+    needs_pieces = True
+    config: OwnKnnConfig
+
+    def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
+        super().__init__(config, sizes)
+        c = self.config
+        self.resemblance = Resemblance(sizes, c.words, c.pieces, c.content)
+        self.votes = Votes(sizes.hashtags)
+        self.buffer("users", torch.zeros(0, dtype=torch.int64))
+
+    def fit(self, training: TrainingSet) -> None:
+        self.resemblance.fit(training)
+        self.votes.fit(training)
+        self.users = training.posts.users.clone()
+
+    def encode(self, posts: PostBatch) -> Encoded:
+        likeness: Tensor = self.resemblance(posts).clamp(min=0)
+        weights = self.config.floor + likeness.pow(self.config.power)
+        weights = weights * (self.users == posts.users.clamp(min=-1).unsqueeze(1))
+        weights = weights * (posts.users >= 0).unsqueeze(1)
+        rows = (posts.own >= 0).nonzero().squeeze(1)
+        weights[rows, posts.own[rows]] = 0
+        near = torch.topk(weights, min(self.config.neighbours, weights.shape[1]), dim=1)
+        return {"weights": near.values, "positions": near.indices}
+
+    def score_all(self, encoded: Encoded) -> Tensor:
+        scores: Tensor = self.votes(encoded["weights"], encoded["positions"])
+        return scores
+
+    def bytes_per_post(self) -> int:
+        return super().bytes_per_post() + 24 * len(self.users)

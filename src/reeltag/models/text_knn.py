@@ -1,0 +1,75 @@
+"""Text kNN: the hashtags of the training posts whose captions are most alike."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from reeltag.data.batches import PostBatch
+from reeltag.data.corpus import TrainingSet
+from reeltag.errors import MissingFeatureError
+from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.models.layers.resemblance import Resemblance
+from reeltag.models.layers.votes import Votes
+
+
+class TextKnnConfig(ModelConfig):
+    """Settings of `TextKnn`."""
+
+    neighbours: int = Field(100, ge=1)
+    """How many training posts vote."""
+    power: float = Field(2.0, gt=0)
+    """p: larger lets the most similar posts decide alone."""
+    words: float = Field(0.2, ge=0, le=1)
+    """Share of whole words in the likeness; the rest is that of their pieces."""
+
+
+class TextKnn(Model):
+    """score(post, j) = Σ r(post, q)^p over the nearest training posts q that carry j.
+
+    r is the mean of two cosines of TF-IDF vectors, of the captions' words and of the pieces
+    of those words (`reeltag.words.pieces`), so it works for any language and for words never
+    seen. Popular hashtags order what no neighbour carries. A training post is never its own
+    neighbour.
+
+    Raises `MissingFeatureError` where the training captions hold no words.
+    """
+
+    name = "text-knn"
+    Config = TextKnnConfig
+    needs_words = True
+    needs_pieces = True
+    config: TextKnnConfig
+
+    def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
+        super().__init__(config, sizes)
+        if not sizes.words:
+            raise MissingFeatureError(
+                "text-knn reads captions, but no word is in two or more of the training "
+                "captions. Models that read no captions: popularity, user-history, content-knn."
+            )
+        words = self.config.words
+        self.resemblance = Resemblance(sizes, words, 1 - words, 0)
+        self.votes = Votes(sizes.hashtags)
+        self.buffer("posts", torch.zeros((), dtype=torch.int64))
+
+    def fit(self, training: TrainingSet) -> None:
+        self.resemblance.fit(training)
+        self.votes.fit(training)
+        self.posts = torch.tensor(len(training.posts))
+
+    def encode(self, posts: PostBatch) -> Encoded:
+        likeness: Tensor = self.resemblance(posts)
+        rows = (posts.own >= 0).nonzero().squeeze(1)
+        likeness[rows, posts.own[rows]] = 0
+        near = torch.topk(likeness, min(self.config.neighbours, likeness.shape[1]), dim=1)
+        return {"weights": near.values.clamp(min=0).pow(self.config.power),
+                "positions": near.indices}  # fmt: skip
+
+    def score_all(self, encoded: Encoded) -> Tensor:
+        scores: Tensor = self.votes(encoded["weights"], encoded["positions"])
+        return scores
+
+    def bytes_per_post(self) -> int:
+        return super().bytes_per_post() + 16 * int(self.posts)
