@@ -29,7 +29,7 @@ class Shortlisting(nn.Module):
 
     and of each candidate, for the second stage to learn from:
 
-    * of each scorer: its score, ln(1 + rank - 1), and the score as a share of the post's best
+    * of each scorer: its score, ln(rank), and the score as a share of the post's best
     * the fused score; uses by the post's user, and as a share of the user's posts
     * of the hashtag: uses and users, as ln(1 + x)
     * of the post: its user's posts, different hashtags and most uses of one; its words; its pieces
