@@ -44,6 +44,7 @@ LATE_LIBRARIES = (
     "onnxruntime",
     "sentence_transformers",
     "matplotlib",
+    "lightgbm",
     "numba",
     "optuna",
     "ray",

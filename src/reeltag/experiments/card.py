@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from reeltag.models.contract import Validated
 from reeltag.models.registry import entry_of
+
+_LEARNED = (
+    "The model was adjusted to these very posts, so these figures flatter it: "
+    "`reeltag evaluate` on the test part judges it."
+)
 
 
 def model_card(run: dict[str, Any]) -> str:
@@ -12,6 +18,7 @@ def model_card(run: dict[str, Any]) -> str:
     data, split, sizes, results = run["dataset"], run["split"], run["sizes"], run["results"]
     on, metrics = results["on"], results["metrics"]
     features = run["features"]
+    chosen = issubclass(entry_of(run["model"]).model, Validated)
     lines = [
         f"# {run['model']} on {data['name']}",
         "",
@@ -33,6 +40,7 @@ def model_card(run: dict[str, Any]) -> str:
         "| --- | --- |",
         *(f"| {name} | {value:.4f} |" for name, value in metrics.items()),
         "",
+        *([_LEARNED, ""] if on == "validation" and chosen else []),
         "## Features it reads",
         "",
         *(f"* {f['name']}: {f['extractor']} ({f['source']}, {f['shape']})" for f in features),

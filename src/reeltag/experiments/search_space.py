@@ -72,6 +72,14 @@ MODELS: dict[str, dict[str, Range | None]] = {
     # How large a table is kept, and which posts are drawn, is a matter of cost.
     "ease": {"regularisation": Span(0.1, 1000.0, log=True), "power": Span(0.1, 1.0), "most": None},
     "ridge": {"exact": None, "landmarks": None},
+    # Its trees learn on the validation posts, which therefore cannot judge them.
+    "reeltag": {
+        "candidates": None,
+        "rounds": None,
+        "leaves": None,
+        "learning_rate": None,
+        "least_rows": None,
+    },
     # A batch is of posts, not of triples; widths are the paper's.
     "co-attention": {"batch_size": Choice((64, 128, 256)), "attention": None},
     "eastern": {

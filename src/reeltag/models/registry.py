@@ -21,6 +21,7 @@ from reeltag.models.csmn import Csmn
 from reeltag.models.ease import Ease
 from reeltag.models.eastern import Eastern
 from reeltag.models.gcn_phr import GcnPhr
+from reeltag.models.house import House
 from reeltag.models.logo import Logo
 from reeltag.models.own_knn import OwnKnn
 from reeltag.models.popularity import Popularity
@@ -84,8 +85,9 @@ REGISTRY: dict[str, Entry] = {
     "own-knn": Entry(OwnKnn, "rule: hashtags of the user's own most similar posts"),
     "tag-names": Entry(TagNames, "rule: hashtags whose names the caption spells"),
     "ease": Entry(Ease, "Steck, WWW 2019: EASE, over users' hashtags"),
-    "ridge": Entry(Ridge, "kernel ridge regression: caption, user and content"),
+    "ridge": Entry(Ridge, "Saunders et al., ICML 1998: kernel ridge, of caption, user and content"),
     "blend": Entry(Blend, "rule: user history, similar posts and caption words, weighted"),
+    "reeltag": Entry(House, "the house model: a stack of the scorers above"),
 }
 
 

@@ -44,15 +44,16 @@ class RidgeConfig(ModelConfig):
 
 
 class Ridge(Model):
-    """Kernel ridge regression from posts to the 0/1 table Y of their hashtags.
+    """Kernel ridge regression (Saunders et al., ICML 1998) from posts to the 0/1 table Y.
 
         k(p, q) = 1 + a r(p, q) + [same user] (b + c r(p, q))
         score   = k(post, M) β,   β = argmin |Y - K_nM β|² + λ βᵀ K_MM β
 
-    r is `Resemblance` (words, pieces of words, content); sums and products of kernels are
-    kernels. M are the landmarks: all n training posts where there are few enough, and then
-    β is the exact (K + λI)⁻¹ Y, else m drawn at random (subset of regressors, the Nyström
-    method of Williams and Seeger, NIPS 2001). Cost: n³/3 or n m² once, |M| H a post.
+    Y (n, H) says which posts carry which hashtags. r is `Resemblance` (words, pieces of words,
+    content); sums and products of kernels are kernels. M are the landmarks: all n training
+    posts where there are few enough, and then β is the exact (K + λI)⁻¹ Y, else m drawn at
+    random (the subset of regressors, as in the Nyström approximation of Williams and Seeger,
+    NIPS 2000). Cost: n³/3 or n m² once, |M| H a post.
 
     A training post that is asked about is left out exactly (landmarks and idf held), without
     fitting again: f₋ᵢ = (f_i - h_i y_i) / (1 - h_i), where h_i is its leverage, ∂f_i / ∂y_i.

@@ -1,0 +1,180 @@
+"""Many simple scorers in, one ranking out: fused, then ordered by trees that saw answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from reeltag.data.batches import PostBatch
+from reeltag.data.corpus import TrainingSet
+from reeltag.data.ragged import Ragged
+from reeltag.errors import MissingFeatureError
+from reeltag.models.bll import Bll
+from reeltag.models.caption_words import CaptionWords
+from reeltag.models.content_knn import ContentKnn
+from reeltag.models.contract import Encoded, Judge, Model, ModelConfig, Sizes, Validated
+from reeltag.models.ease import Ease
+from reeltag.models.layers.shortlisting import Shortlisted, Shortlisting
+from reeltag.models.layers.trees import RankingTrees
+from reeltag.models.own_knn import OwnKnn
+from reeltag.models.popularity import Popularity
+from reeltag.models.ridge import Ridge
+from reeltag.models.tag_names import TagNames
+from reeltag.models.text_knn import TextKnn
+from reeltag.models.user_history import UserHistory
+
+SCORERS: dict[str, type[Model]] = {
+    scorer.name: scorer
+    for scorer in (
+        Popularity, UserHistory, Bll, OwnKnn, Ease, Ridge, TextKnn, ContentKnn, CaptionWords,
+        TagNames,
+    )
+}  # fmt: skip
+"""What may take part, by registered name."""
+
+
+class HouseConfig(ModelConfig):
+    """Settings of `House`."""
+
+    scorers: tuple[str, ...] = tuple(SCORERS)
+    """Who scores, with their own default settings. One whose inputs the data lacks is left out."""
+    candidates: int = Field(150, ge=1)
+    """Hashtags of a post that the trees put in order."""
+    rounds: int = Field(300, ge=1)
+    """Trees."""
+    leaves: int = Field(15, ge=2)
+    """Leaves of a tree."""
+    learning_rate: float = Field(0.03, gt=0)
+    """What each tree adds."""
+    least_rows: int = Field(50, ge=1)
+    """Candidates in a leaf at least."""
+
+    @field_validator("scorers", mode="before")
+    @classmethod
+    def _known(cls, value: object) -> object:
+        names = value.split(",") if isinstance(value, str) else value
+        if not isinstance(names, list | tuple) or not names:
+            raise ValueError(f"expected names among {', '.join(SCORERS)}")
+        strange = [str(name) for name in names if name not in SCORERS]
+        if strange or len(set(names)) < len(names):
+            raise ValueError(
+                f"expected different names among {', '.join(SCORERS)}; "
+                f"not {', '.join(strange) or 'one twice'}"
+            )
+        return tuple(names)
+
+
+class House(Validated):
+    """The house model: a stack of scorers that are cheap, exact and different from each other.
+
+        fused(post, j)  reciprocal-rank fusion of all scorers            (`Shortlisting`)
+        score(post, j)  1 + σ(trees(features of post and j))  for the best of fused
+                        fused(post, j) < 1                    for all others
+
+    Scorers look at training posts alone. The trees (`RankingTrees`) learn on the validation
+    posts, which no scorer has seen, how much each scorer is to be believed and where: what is
+    learned on posts that the scorers have seen trusts them far too much. So a validation
+    figure of this model is one of posts it learned from; only the test part judges it.
+
+    Without validation posts (or before `choose`) the fused order is the ranking. It needs
+    users, features and captions no more than its scorers do.
+    """
+
+    name = "reeltag"
+    Config = HouseConfig
+    needs_words = True
+    needs_pieces = True
+    config: HouseConfig
+
+    def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
+        super().__init__(config, sizes)
+        self.scorers = torch.nn.ModuleDict()
+        for name in self.config.scorers:
+            kind = SCORERS[name]
+            try:
+                self.scorers[name] = kind(kind.Config(), sizes)
+            except MissingFeatureError:
+                continue
+        if not len(self.scorers):
+            raise MissingFeatureError(
+                f"reeltag: none of the scorers {', '.join(self.config.scorers)} can work with "
+                "this dataset. Add popularity, which needs nothing."
+            )
+        self.shortlisting = Shortlisting(sizes.users, sizes.hashtags)
+        self.trees = RankingTrees()
+
+    def _each(self) -> list[tuple[str, Model]]:
+        return [(name, part) for name, part in self.scorers.items() if isinstance(part, Model)]
+
+    def fit(self, training: TrainingSet) -> None:
+        for _, scorer in self._each():
+            scorer.fit(training)
+            scorer.unshare()
+        self.shortlisting.fit(training)
+
+    def encode(self, posts: PostBatch) -> Encoded:
+        encoded = {
+            "users": posts.users,
+            "own": posts.own,
+            "lengths": torch.stack([posts.words.lengths, posts.pieces.lengths], 1),
+        }
+        for name, scorer in self._each():
+            encoded |= {f"{name}.{key}": value for key, value in scorer.encode(posts).items()}
+        return encoded
+
+    def shortlisted(self, encoded: Encoded) -> Shortlisted:
+        """The fused ranking, its best hashtags, and what the trees see of these."""
+        rows = []
+        for name, scorer in self._each():
+            head = f"{name}."
+            own = {k.removeprefix(head): v for k, v in encoded.items() if k.startswith(head)}
+            rows.append(scorer.score_all(own))
+        found: Shortlisted = self.shortlisting(
+            torch.stack(rows),
+            encoded["users"],
+            encoded["own"],
+            encoded["lengths"],
+            min(self.config.candidates, self.sizes.hashtags),
+        )
+        return found
+
+    def score_all(self, encoded: Encoded) -> Tensor:
+        found = self.shortlisted(encoded)
+        if not self.trees.grown:
+            return found.fused
+        ordered = 1 + torch.sigmoid(self.trees(found.features))
+        return found.fused.scatter(1, found.candidates, ordered)
+
+    @torch.no_grad()
+    def choose(self, posts: Iterable[tuple[PostBatch, Ragged]], judge: Judge) -> None:
+        """Grow the trees on the candidates of validation posts that have a right one."""
+        features, grades = [], []
+        for batch, positives in posts:
+            found = self.shortlisted(self.encode(batch))
+            right = positives.dense(self.sizes.hashtags).gather(1, found.candidates)
+            some = right.any(1)
+            features.append(found.features[some].cpu())
+            grades.append(right[some].cpu().to(torch.uint8))
+        if not sum(map(len, grades)):
+            return
+        c = self.config
+        self.trees.grow(
+            torch.cat(features),
+            torch.cat(grades),
+            c.rounds,
+            num_leaves=c.leaves,
+            learning_rate=c.learning_rate,
+            min_data_in_leaf=c.least_rows,
+            lambda_l2=5.0,
+            feature_fraction=0.5,
+            bagging_fraction=0.8,
+            bagging_freq=1,
+            lambdarank_truncation_level=20,
+        )
+
+    def bytes_per_post(self) -> int:
+        own = 32 * len(self.scorers) * self.sizes.hashtags
+        return super().bytes_per_post() + own + sum(s.bytes_per_post() for _, s in self._each())

@@ -1,0 +1,99 @@
+"""Scores of several scorers in; one fused order, the best of it, and what is known of each out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from reeltag.data.corpus import TrainingSet
+from reeltag.models.layers.uses import UserUses
+
+_FLAT = 5
+"""Of reciprocal-rank fusion: how alike the first ranks count. The usual value is 60; smaller
+lets in what a single scorer is sure of (chosen on validation posts)."""
+
+
+@dataclass(frozen=True)
+class Shortlisted:
+    """fused (B, H) from 0 to 1; candidates (B, C) hashtags, features (B, C, F) of each."""
+
+    fused: Tensor
+    candidates: Tensor
+    features: Tensor
+
+
+class Shortlisting(nn.Module):
+    """fused = the mean over scorers of 6 / (5 + rank)        (Cormack et al., SIGIR 2009)
+
+    and of each candidate, for the second stage to learn from:
+
+    * of each scorer: its score, ln(rank), and the score as a share of the post's best
+    * the fused score; uses by the post's user, and as a share of the user's posts
+    * of the hashtag: uses and users, as ln(1 + x)
+    * of the post: its user's posts, different hashtags and most uses of one; its words; its pieces
+
+    A training post's own uses are taken off its user's when that post is asked about.
+    """
+
+    def __init__(self, users: int, hashtags: int) -> None:
+        super().__init__()
+        self.uses = UserUses(users, hashtags)
+        self.user_posts: Tensor
+        self.popular: Tensor
+        self.register_buffer("user_posts", torch.zeros(users))
+        self.register_buffer("popular", torch.zeros(2, hashtags))
+
+    def fit(self, training: TrainingSet) -> None:
+        """Count uses and posts of users and of hashtags."""
+        self.uses.fit(training)
+        users = training.posts.users
+        self.user_posts = torch.bincount(users[users >= 0], minlength=self.uses.users).float()
+        counts = torch.bincount(training.triples[1], minlength=self.uses.hashtags)
+        self.popular = torch.stack([counts, self.uses.users_of()]).float().log1p()
+
+    def forward(
+        self, scores: Tensor, users: Tensor, own: Tensor, lengths: Tensor, most: int
+    ) -> Shortlisted:
+        """Shortlist `most` hashtags of B posts by their scores (scorers, B, H).
+
+        lengths (B, 2): words and pieces of the captions.
+        """
+        H = scores.shape[2]
+        order = torch.argsort(scores, dim=2, descending=True, stable=True)
+        places = torch.arange(H, device=scores.device).expand_as(order)
+        ranks = torch.empty_like(order).scatter_(2, order, places)
+        fused = ((_FLAT + 1) / (_FLAT + 1 + ranks)).mean(0)
+        best = torch.argsort(fused, dim=1, descending=True, stable=True)[:, :most]
+        tops = scores.amax(2, keepdim=True).clamp(min=1e-12)
+        wide = best.expand(len(scores), -1, -1)
+        picked = scores.gather(2, wide)
+        of_scorers = [picked, ranks.gather(2, wide).float().log1p(), picked / tops]
+        uses = self.uses(users, own)
+        known = users >= 0
+        posts = torch.where(known, self._posts(users), 0.0) - (known & (own >= 0)).float()
+        of_post = torch.stack(
+            [posts, (uses > 0).sum(1).float(), uses.amax(1), *lengths.T.float()], 1
+        )
+        used = uses.gather(1, best)
+        of_pair = [
+            fused.gather(1, best),
+            used,
+            used / posts.clamp(min=1).unsqueeze(1),
+            *self.popular[:, best],
+        ]
+        features = torch.cat(
+            [
+                torch.cat(of_scorers).permute(1, 2, 0),
+                torch.stack(of_pair, 2),
+                of_post.unsqueeze(1).expand(-1, best.shape[1], -1),
+            ],
+            2,
+        )
+        return Shortlisted(fused, best, features)
+
+    def _posts(self, users: Tensor) -> Tensor:
+        if not len(self.user_posts):
+            return self.user_posts.new_zeros(len(users))
+        return self.user_posts[users.clamp(min=0)]

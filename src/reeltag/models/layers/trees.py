@@ -1,0 +1,82 @@
+"""Rows of features with grades in, boosted trees out, kept as bytes among a model's tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reeltag.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
+
+
+class RankingTrees(nn.Module):
+    """LambdaMART (Burges, 2010) by LightGBM: trees that put a group's good rows first.
+
+    The trees are stored as LightGBM's own text in a buffer of bytes, so that they lie in the
+    run's one file of tensors and are read without running any code from it. Equal rows give
+    equal trees: the seed is fixed, and so is the order in which numbers are added up.
+
+    Shapes: features (n, C, F) and grades (n, C) in to learn, features in, (n, C) out.
+    Raises `MissingExtraError` where LightGBM is needed and not installed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text: Tensor
+        self.register_buffer("text", torch.zeros(0, dtype=torch.uint8))
+        self._read: tuple[Tensor, Booster] | None = None
+
+    @property
+    def grown(self) -> bool:
+        """Whether there are any trees."""
+        return len(self.text) > 0
+
+    def grow(self, features: Tensor, grades: Tensor, rounds: int, **settings: Any) -> None:
+        """Learn `rounds` trees from n groups of C rows each."""
+        lightgbm = _lightgbm()
+        n, C, F = features.shape
+        rows = lightgbm.Dataset(
+            features.reshape(n * C, F).cpu().numpy(),
+            label=grades.reshape(n * C).cpu().numpy(),
+            group=np.full(n, C),
+            params={"verbose": -1},
+        )
+        fixed = {
+            "objective": "lambdarank",
+            "seed": 0,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": torch.get_num_threads(),
+            "verbose": -1,
+        }
+        grown = lightgbm.train({**fixed, **settings}, rows, rounds)
+        stored = grown.model_to_string().encode()
+        self.text = torch.frombuffer(bytearray(stored), dtype=torch.uint8)
+
+    def _booster(self) -> Booster:
+        # What is stored may be replaced at any time: trees are read again when it was.
+        if self._read is None or self._read[0] is not self.text:
+            text = self.text.cpu().numpy().tobytes().decode()
+            self._read = self.text, _lightgbm().Booster(model_str=text)
+        return self._read[1]
+
+    def forward(self, features: Tensor) -> Tensor:
+        n, C, F = features.shape
+        if not n:
+            return features.new_zeros(0, C)
+        rows = features.reshape(n * C, F).cpu().numpy()
+        found = self._booster().predict(rows, num_threads=torch.get_num_threads())
+        return torch.from_numpy(np.asarray(found)).view(n, C).to(features)
+
+
+def _lightgbm() -> Any:
+    try:
+        import lightgbm
+    except ImportError as fault:
+        raise MissingExtraError("lightgbm (the second stage of reeltag)", "house") from fault
+    return lightgbm

@@ -1,0 +1,200 @@
+"""The house model: scorers that fit the data, fusion, trees from validation posts alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from reeltag.data.batches import PostBatch
+from reeltag.data.corpus import Corpus
+from reeltag.data.ragged import Ragged
+from reeltag.errors import ConfigError, MissingExtraError
+from reeltag.evaluation.metrics import judge_scores
+from reeltag.experiments.judge import corpus_of
+from reeltag.experiments.train import train_run
+from reeltag.models.contract import Sizes
+from reeltag.models.house import SCORERS, House
+from reeltag.models.layers.trees import RankingTrees
+from reeltag.models.registry import REGISTRY, build
+from reeltag.training.run import load_run
+from tests.models.captioned import captioned
+from tests.models.contract import ModelContract
+
+SMALL = {"rounds": 20, "least_rows": 3, "candidates": 12}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return captioned(tmp_path_factory.mktemp("house") / "data", posts=200)
+
+
+def held(corpus: Corpus, part: str = "validation", block: int = 9) -> Iterator[
+    tuple[PostBatch, Ragged]
+]:  # fmt: skip
+    posts = corpus.part(part)
+    for index in torch.split(torch.arange(len(posts)), block):
+        yield corpus.batch(posts, index), posts.hashtags.select(index)
+
+
+class TestHouse(ModelContract):
+    name = "reeltag"
+    words = "count"
+    settings = SMALL
+
+    @pytest.fixture
+    def corpus(self, made: Corpus) -> Corpus:
+        return made
+
+    def chosen(self, corpus: Corpus, **settings: object) -> House:
+        model = build("reeltag", {**SMALL, **settings}, Sizes.of(corpus.training))
+        assert isinstance(model, House)
+        model.fit(corpus.training)
+        model.choose(held(corpus), judge_scores)
+        return model.eval()
+
+    def test_every_scorer_is_a_registered_model(self) -> None:
+        for name, scorer in SCORERS.items():
+            assert REGISTRY[name].model is scorer
+
+    def test_without_validation_posts_ranks_are_fused(self, corpus: Corpus) -> None:
+        model = self.fitted(corpus)
+        assert isinstance(model, House)
+        model.choose([], judge_scores)
+        posts, fused = self.posts(corpus), 0.0
+        for name in SCORERS:
+            scorer = build(name, {}, Sizes.of(corpus.training))
+            scorer.fit(corpus.training)
+            scores = scorer.scored(posts).numpy()
+            order = np.argsort(-scores, axis=1, kind="stable")
+            ranks = np.empty_like(order)
+            for row in range(len(order)):
+                ranks[row, order[row]] = 1 + np.arange(order.shape[1])
+            fused += 6 / (5 + ranks) / len(SCORERS)
+        np.testing.assert_allclose(model.scored(posts).numpy(), fused, rtol=1e-4)
+
+    def test_the_trees_order_the_best_and_leave_the_rest(self, corpus: Corpus) -> None:
+        model = self.chosen(corpus)
+        encoded = model.encode(self.posts(corpus))
+        scores, found = model.score_all(encoded), model.shortlisted(encoded)
+        inside = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, found.candidates, True)
+        assert inside.sum(1).tolist() == [12] * 12
+        assert (scores[inside] > 1).all()
+        torch.testing.assert_close(scores[~inside], found.fused[~inside])
+        # The fused order is that of the candidates.
+        best = torch.argsort(found.fused, dim=1, descending=True, stable=True)[:, :12]
+        assert torch.equal(best, found.candidates)
+
+    def test_features_are_what_they_say(self, corpus: Corpus) -> None:
+        model = self.chosen(corpus)
+        training, posts = corpus.training, self.posts(corpus, 3)
+        found = model.shortlisted(model.encode(posts))
+        scorers = list(model.scorers)
+        n = len(scorers)
+        assert found.features.shape == (3, 12, 3 * n + 10)
+        users, tags = training.posts.users, training.posts.hashtags
+        for row, user in enumerate(posts.users.tolist()):
+            own = (users == user).nonzero().squeeze(1).tolist()
+            used = torch.zeros(len(corpus.hashtags))
+            for post in own:
+                used[tags.values[tags.offsets[post] : tags.offsets[post + 1]]] += 1
+            for place, tag in enumerate(found.candidates[row].tolist()):
+                values = found.features[row, place]
+                others = values[3 * n :]
+                expected = [
+                    found.fused[row, tag], used[tag], used[tag] / len(own),
+                    np.log1p(corpus.hashtags.counts[tag]), others[4], len(own),
+                    (used > 0).sum(), used.max(), posts.words.lengths[row],
+                    posts.pieces.lengths[row],
+                ]  # fmt: skip
+                np.testing.assert_allclose(others, np.array(expected, np.float32), rtol=1e-5)
+                scores = model.scorers[scorers[0]].scored(posts)[row]  # type: ignore[operator]
+                assert values[0] == scores[tag]
+                assert values[2 * n] == pytest.approx(float(scores[tag] / scores.max()))
+
+    def test_the_trees_are_the_same_every_time(self, corpus: Corpus) -> None:
+        first, second = self.chosen(corpus).tensors(), self.chosen(corpus).tensors()
+        assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+    def test_the_trees_are_stored_with_the_tensors(self, corpus: Corpus, tmp_path: Path) -> None:
+        model, posts = self.chosen(corpus), self.posts(corpus)
+        save_file(model.tensors(), tmp_path / "model.safetensors")
+        other = build("reeltag", SMALL, Sizes.of(corpus.training)).eval()
+        other.load_tensors(load_file(tmp_path / "model.safetensors"))
+        assert torch.equal(other.scored(posts), model.scored(posts))
+        assert isinstance(other, House)
+        assert other.trees.grown
+
+    def test_a_post_scores_alone_as_in_a_batch_with_trees(self, corpus: Corpus) -> None:
+        model, posts = self.chosen(corpus), corpus.part("test")
+        together = model.scored(corpus.batch(posts, torch.arange(12)))
+        alone = torch.cat([model.scored(corpus.batch(posts, torch.tensor([n]))) for n in range(12)])
+        torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize(
+        ("lacking", "gone"),
+        [
+            ("users", {"own-knn", "ease"}),
+            ("features", {"content-knn"}),
+            ("words", {"text-knn", "caption-words", "tag-names"}),
+        ],
+    )
+    def test_scorers_that_cannot_work_are_left_out(
+        self, corpus: Corpus, lacking: str, gone: set[str]
+    ) -> None:
+        absent = {"users": {"users": 0}, "features": {"manifests": {}}, "words": {"words": 0}}
+        training = corpus.training
+        posts = corpus.part("test")
+        if lacking == "users":
+            nobody = torch.full_like(training.posts.users, -1)
+            training = replace(training, posts=replace(training.posts, users=nobody))
+            posts = replace(posts, users=torch.full_like(posts.users, -1))
+        model = build("reeltag", SMALL, replace(Sizes.of(training), **absent[lacking]))
+        assert isinstance(model, House)
+        assert set(SCORERS) - set(model.scorers) == gone
+        model.fit(training)
+        index = torch.arange(len(posts))
+        model.choose([(corpus.batch(posts, index), posts.hashtags)], judge_scores)
+        assert torch.isfinite(model.scored(corpus.batch(posts, index))).all()
+
+    def test_scorers_may_be_chosen_and_are_checked(self, corpus: Corpus) -> None:
+        sizes = Sizes.of(corpus.training)
+        model = build("reeltag", {"scorers": "bll,ridge"}, sizes)
+        assert isinstance(model, House)
+        assert list(model.scorers) == ["bll", "ridge"]
+        for wrong in ("bll,gcn-phr", ["bll", "bll"], []):
+            with pytest.raises(ConfigError, match="expected"):
+                build("reeltag", {"scorers": wrong}, sizes)
+
+    def test_it_learns_whom_to_believe(self, corpus: Corpus) -> None:
+        """With the answers in, trees rank the posts they saw better than fusion does."""
+        model = self.chosen(corpus)
+        posts = corpus.part("validation")
+        batch = corpus.batch(posts, torch.arange(len(posts)))
+        found = model.shortlisted(model.encode(batch))
+        fused = judge_scores(found.fused, posts.hashtags, "ndcg@10").mean()
+        assert judge_scores(model.scored(batch), posts.hashtags, "ndcg@10").mean() > fused
+
+
+def test_a_run_keeps_the_trees(tmp_path: Path) -> None:
+    dataset = captioned(tmp_path / "data", posts=120).dataset
+    train_run(dataset, "main", "reeltag", SMALL, tmp_path / "run")
+    assert "figures flatter it" in (tmp_path / "run" / "README.md").read_text()
+    run = load_run(tmp_path / "run")
+    assert isinstance(run.model, House)
+    assert run.model.trees.grown
+    corpus = corpus_of(run, dataset)
+    posts = corpus.part("test")
+    assert run.model.scored(corpus.batch(posts, torch.arange(3))).max() > 1
+
+
+def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(MissingExtraError, match=r"reeltag\[house\]"):
+        RankingTrees().grow(torch.zeros(2, 3, 4), torch.zeros(2, 3), 1)
