@@ -52,16 +52,10 @@ venv_is_good() {
   [[ $("$venv/bin/python" -c "$version") == "$("$PYTHON" -c "$version")" ]]
 }
 
-# Debian ships venv and ensurepip apart from python3.
-ensure_venv_module() {
-  local python=$1 package=python3-venv sudo=()
-  "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 && return
-  local version='import sys; print("%d.%d" % sys.version_info[:2])'
-  if [[ $("$python" -c "$version") != "$(python3 -c "$version" 2>/dev/null)" ]]; then
-    package=python$("$python" -c "$version")-venv
-  fi
-  local missing="$python cannot make a virtual environment."
-  command -v apt-get >/dev/null || fail "$missing Install its venv and ensurepip modules."
+# In: a Debian package and what is missing without it. Installs it, or says what to do.
+apt_install() {
+  local package=$1 missing=$2 sudo=()
+  command -v apt-get >/dev/null || fail "$missing Install what Debian calls $package."
   if ((EUID != 0)); then
     sudo -n true 2>/dev/null || fail "$missing Run: sudo apt-get install $package"
     sudo=(sudo -n)
@@ -70,8 +64,26 @@ ensure_venv_module() {
   "${sudo[@]}" apt-get update -qq >/dev/null || true
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package" >/dev/null ||
     fail "$missing Installing $package failed; the lines above say why."
+}
+
+# Debian ships venv and ensurepip apart from python3.
+ensure_venv_module() {
+  local python=$1 package=python3-venv
+  "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 && return
+  local version='import sys; print("%d.%d" % sys.version_info[:2])'
+  if [[ $("$python" -c "$version") != "$(python3 -c "$version" 2>/dev/null)" ]]; then
+    package=python$("$python" -c "$version")-venv
+  fi
+  local missing="$python cannot make a virtual environment."
+  apt_install "$package" "$missing"
   "$python" -c 'import ensurepip, venv' ||
     fail "$missing $package is installed, yet the modules are missing."
+}
+
+# LightGBM's wheel brings no OpenMP of its own.
+ensure_openmp() {
+  "$venv/bin/python" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' >/dev/null 2>&1 ||
+    apt_install libgomp1 "LightGBM needs libgomp.so.1."
 }
 
 install() {
@@ -107,6 +119,7 @@ say "installing torch (the largest part; a few minutes the first time)"
 install "$torch"
 say "installing ReelTag and its tools"
 install -e '.[dev]'
+ensure_openmp
 echo "$wanted" >"$stamp.tmp"
 mv "$stamp.tmp" "$stamp"
 say "ready: $venv/bin/reeltag"

@@ -77,6 +77,6 @@ class RankingTrees(nn.Module):
 def _lightgbm() -> Any:
     try:
         import lightgbm
-    except ImportError as fault:
+    except (ImportError, OSError) as fault:  # OSError: installed without its libgomp.so.1
         raise MissingExtraError("lightgbm (the second stage of reeltag)", "house") from fault
     return lightgbm
