@@ -95,6 +95,7 @@ def test_table_2_takes_one_comparison_apart(dataset: Dataset, tmp_path: Path) ->
     judged = open_corpus(dataset, "main", []).part("test").hashtags
     assert uses == len(judged.values)
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "What it costs" not in text
     for name in parts:
         assert f"{name.capitalize()}: Quality, each hashtag alone" in text
 

@@ -37,7 +37,8 @@ def show_by_popularity(order: Order) -> dict[str, Any]:
     found = compare(order.dataset, order.plan(), order.out, command=order.command)
     parts = {name: found.bucket(name) for name in order.procedure.papers}
     left = [f"No test post has a hashtag that is {name}." for name, one in parts.items() if not one]
-    return _write(order, {name: one for name, one in parts.items() if one is not None}, left)
+    some = {name: one for name, one in parts.items() if one is not None}
+    return _write(order, some, left, separate=False)
 
 
 def show_buckets(order: Order) -> dict[str, Any]:
@@ -100,7 +101,10 @@ def bucket_dataset(
     return made
 
 
-def _write(order: Order, parts: dict[str, Comparison], notes: list[str]) -> dict[str, Any]:
+def _write(
+    order: Order, parts: dict[str, Comparison], notes: list[str], separate: bool = True
+) -> dict[str, Any]:
     lead = (*order.procedure.lead, _RULE, *notes)
-    values = write_reports(parts, order.out, order.title, order.procedure.papers, lead)
+    papers = order.procedure.papers
+    values = write_reports(parts, order.out, order.title, papers, lead, separate)
     return {"procedure": order.procedure.name, **values}

@@ -13,7 +13,15 @@ from reeltag.experiments.compare import Comparison
 from reeltag.experiments.page import Page, html, markdown
 from reeltag.experiments.papers.procedure import PaperTable
 from reeltag.experiments.plots import Plot, matplotlib_figure, plots_of
-from reeltag.experiments.tables import Table, p_text, settings_lines, tables_of
+from reeltag.experiments.tables import (
+    Table,
+    costs,
+    failures,
+    of_quality,
+    p_text,
+    settings_lines,
+    tables_of,
+)
 from reeltag.storage import write_bytes, write_text
 
 
@@ -53,17 +61,22 @@ def write_reports(
     title: str,
     papers: Mapping[str, PaperTable],
     notes: Sequence[str] = (),
+    separate: bool = True,
 ) -> dict[str, Any]:
-    """Write one report of several comparisons, by name; returns what `report.json` holds."""
+    """Write one report of several comparisons, by name; returns what `report.json` holds.
+
+    `separate`: each has fits of its own; else they are views of one comparison, and what it
+    cost and what failed is said elsewhere or once.
+    """
     main: list[Table | Plot] = []
     more: list[Table | Plot] = []
     lead: list[str] = []
     for name, one in found.items():
         heading = name.capitalize()
-        tables = [
-            replace(table, title=f"{heading}: {table.title}")
-            for table in tables_of(one, papers.get(name))
-        ]
+        own = of_quality(one, papers.get(name))
+        own += [costs(one)] if separate else []
+        own += [failures(one)] if one.failures and (separate or not more) else []
+        tables = [replace(table, title=f"{heading}: {table.title}") for table in own]
         split = len(one.plan.protocols)
         main, more = [*main, *tables[:split]], [*more, *tables[split:]]
         lead += [f"{heading}: {text}" for text in _lead(one)]

@@ -51,17 +51,21 @@ class Table:
 
 
 def tables_of(found: Comparison, paper: PaperTable | None = None) -> list[Table]:
-    """Every table of a report, in reading order."""
-    tables = [
-        quality(found, protocol, paper if number == 0 else None)
-        for number, protocol in enumerate(found.plan.protocols)
-    ]
-    for protocol in found.plan.protocols:
-        tables += significance(found, protocol)
-    tables += [kinds(found), costs(found)]
+    """Every table of a report, in reading order: those of quality first, one a protocol."""
+    tables = [*of_quality(found, paper), kinds(found), costs(found)]
     if found.failures:
         tables.append(failures(found))
     return tables
+
+
+def of_quality(found: Comparison, paper: PaperTable | None = None) -> list[Table]:
+    """The tables of quality, then those of the tests."""
+    protocols = found.plan.protocols
+    tables = [
+        quality(found, protocol, paper if number == 0 else None)
+        for number, protocol in enumerate(protocols)
+    ]
+    return tables + [table for protocol in protocols for table in significance(found, protocol)]
 
 
 def quality(found: Comparison, protocol: str, paper: PaperTable | None = None) -> Table:
