@@ -122,13 +122,12 @@ class TestRidge(ModelContract):
         assert isinstance(model, Ridge)
         model.fit(corpus.training)
         everything = corpus.training.batch(torch.arange(len(corpus.training.posts)))
-        K = model.kernel(everything).double().numpy()
+        K = model.kernel(everything, model.resemblance(everything)).double().numpy()
         Y = corpus.training.posts.hashtags.dense(len(corpus.hashtags)).double().numpy()
         assert K.shape[1] == 20
         # β minimises |Y - K_nM β|² + λ βᵀ K_MM β: its gradient is 0.
         beta = model.weights.double().numpy()
-        landmarks = corpus.training.batch(self._landmarks(model, corpus))
-        small = model.kernel(landmarks).double().numpy()
+        small = K[self._landmarks(model, corpus).numpy()]
         gradient = K.T @ (K @ beta - Y) + 0.8 * small @ beta
         assert np.abs(gradient).max() < 1e-3 * np.abs(K.T @ Y).max()
 
@@ -138,7 +137,8 @@ class TestRidge(ModelContract):
         assert isinstance(model, Ridge)
         model.fit(corpus.training)
         n = len(corpus.training.posts)
-        K = model.kernel(corpus.training.batch(torch.arange(n))).double().numpy()
+        everything = corpus.training.batch(torch.arange(n))
+        K = model.kernel(everything, model.resemblance(everything)).double().numpy()
         small = K[self._landmarks(model, corpus).numpy()]
         Y = corpus.training.posts.hashtags.dense(len(corpus.hashtags)).double().numpy()
         scores = model.scored(corpus.training.batch(torch.arange(4))).numpy()
@@ -146,6 +146,23 @@ class TestRidge(ModelContract):
             k, y = np.delete(K, i, 0), np.delete(Y, i, 0)
             alone = K[i] @ np.linalg.solve(k.T @ k + 0.8 * small, k.T @ y)
             np.testing.assert_allclose(scores[i], alone, rtol=1e-3, atol=2e-4)
+
+    def test_many_hashtags_are_answered_along_few_directions(self, corpus: Corpus) -> None:
+        """The directions are those of the fitted answers' largest singular values."""
+        for settings in (self.settings, {**self.settings, "landmarks": 20, "exact": 0}):
+            whole = build("ridge", settings, Sizes.of(corpus.training))
+            few = build("ridge", {**settings, "rank": 4}, Sizes.of(corpus.training))
+            assert isinstance(whole, Ridge)
+            assert isinstance(few, Ridge)
+            whole.fit(corpus.training)
+            few.fit(corpus.training)
+            posts = corpus.training.batch(torch.arange(len(corpus.training.posts)))
+            posts = replace(posts, own=torch.full_like(posts.own, -1))
+            fitted = whole.scored(posts).double().numpy()
+            *_, V = np.linalg.svd(fitted)
+            closest = fitted @ V[:4].T @ V[:4]
+            error = np.linalg.norm(few.scored(posts).numpy() - fitted)
+            assert error < 1.05 * np.linalg.norm(closest - fitted) + 1e-3
 
     @staticmethod
     def _landmarks(model: Ridge, corpus: Corpus) -> torch.Tensor:

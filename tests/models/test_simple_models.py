@@ -67,11 +67,12 @@ class TestContentKnn(ModelContract):
         assert isinstance(model, ContentKnn)
         posts = self.posts(corpus)
         scores = model.scored(posts).numpy()
-        query, vectors = model._unit(posts).numpy(), model.vectors.numpy()
+        vectors = model.resemblance.vectors.numpy()
+        query = model.resemblance._unit(posts).numpy()
         tags = corpus.training.posts.hashtags
         for row in range(len(posts)):
             cosines = vectors @ query[row]
-            expected = model.backoff.numpy().astype(np.float64).copy()
+            expected = model.votes.backoff.numpy().astype(np.float64).copy()
             for near in np.argsort(-cosines)[:5]:
                 start, end = tags.offsets[near : near + 2].tolist()
                 for tag in tags.values[start:end].tolist():

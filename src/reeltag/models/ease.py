@@ -10,8 +10,10 @@ from torch import Tensor
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
-from reeltag.models.layers.steady import steady_product
 from reeltag.models.layers.uses import UserUses
+
+_USED = 64
+"""Hashtags of a user, for the estimate of memory."""
 
 
 class EaseConfig(ModelConfig):
@@ -79,6 +81,13 @@ class Ease(Model):
     def score_all(self, encoded: Encoded) -> Tensor:
         counts: Tensor = self.uses(encoded["users"], encoded["own"])
         known = counts[:, self.chosen].pow(self.config.power)
+        user, used = known.nonzero(as_tuple=True)
+        # A user has few hashtags: their rows are added up, in one order whatever the batch.
+        rows = self.between[used] * known[user, used].unsqueeze(1)
+        suggested = torch.zeros_like(known).index_add_(0, user, rows)
         scores = self.backoff.repeat(len(known), 1)
-        scores[:, self.chosen] += steady_product(known, self.between)
+        scores[:, self.chosen] += suggested
         return scores
+
+    def bytes_per_post(self) -> int:
+        return super().bytes_per_post() + 4 * _USED * len(self.chosen)

@@ -14,9 +14,11 @@ from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingFeatureError
 from reeltag.models.bll import Bll
 from reeltag.models.caption_words import CaptionWords
+from reeltag.models.comparing import Comparing
 from reeltag.models.content_knn import ContentKnn
 from reeltag.models.contract import Encoded, Judge, Model, ModelConfig, Sizes, Validated
 from reeltag.models.ease import Ease
+from reeltag.models.layers.resemblance import Resemblance
 from reeltag.models.layers.shortlisting import Shortlisted, Shortlisting
 from reeltag.models.layers.trees import RankingTrees
 from reeltag.models.own_knn import OwnKnn
@@ -103,6 +105,10 @@ class House(Validated):
                 f"reeltag: none of the scorers {', '.join(self.config.scorers)} can work with "
                 "this dataset. Add popularity, which needs nothing."
             )
+        comparing = [part for _, part in self._each() if isinstance(part, Comparing)]
+        self.resemblance = Resemblance(sizes, {p for part in comparing for p in part.shares})
+        for part in comparing:
+            part.borrow(self.resemblance)
         self.shortlisting = Shortlisting(sizes.users, sizes.hashtags)
         self.trees = RankingTrees()
 
@@ -110,6 +116,7 @@ class House(Validated):
         return [(name, part) for name, part in self.scorers.items() if isinstance(part, Model)]
 
     def fit(self, training: TrainingSet) -> None:
+        self.resemblance.fit(training)
         for _, scorer in self._each():
             scorer.fit(training)
             scorer.unshare()
@@ -121,8 +128,14 @@ class House(Validated):
             "own": posts.own,
             "lengths": torch.stack([posts.words.lengths, posts.pieces.lengths], 1),
         }
+        cosines = self.resemblance(posts)
         for name, scorer in self._each():
-            encoded |= {f"{name}.{key}": value for key, value in scorer.encode(posts).items()}
+            own = (
+                scorer.encode_compared(posts, cosines)
+                if isinstance(scorer, Comparing)
+                else scorer.encode(posts)
+            )
+            encoded |= {f"{name}.{key}": value for key, value in own.items()}
         return encoded
 
     def shortlisted(self, encoded: Encoded) -> Shortlisted:

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
-from reeltag.models.layers.resemblance import Resemblance
+from reeltag.models.comparing import Comparing
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.layers.resemblance import Cosines, Part
 from reeltag.models.layers.votes import Votes
 
 
@@ -30,10 +31,10 @@ class OwnKnnConfig(ModelConfig):
     """Weight of the features, where there are any."""
 
 
-class OwnKnn(Model):
+class OwnKnn(Comparing):
     """score(post, j) = Σ (f + max(0, r(post, q))^p) over posts q of the same user that carry j.
 
-    r is `Resemblance`: words, pieces of words, and content. With a large floor f it is
+    r is `Comparing`'s: words, pieces of words, and content. With a large floor f it is
     `user-history`, with a small one the user's most similar posts decide. Popular hashtags
     order what the user never used, and are all there is for a user never seen. A training
     post is never its own neighbour.
@@ -47,19 +48,23 @@ class OwnKnn(Model):
     config: OwnKnnConfig
 
     def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
-        super().__init__(config, sizes)
-        c = self.config
-        self.resemblance = Resemblance(sizes, c.words, c.pieces, c.content)
+        assert isinstance(config, OwnKnnConfig)
+        parts: dict[Part, float] = {
+            "words": config.words,
+            "pieces": config.pieces,
+            "content": config.content,
+        }
+        super().__init__(config, sizes, parts)
         self.votes = Votes(sizes.hashtags)
         self.buffer("users", torch.zeros(0, dtype=torch.int64))
 
     def fit(self, training: TrainingSet) -> None:
-        self.resemblance.fit(training)
+        super().fit(training)
         self.votes.fit(training)
         self.users = training.posts.users.clone()
 
-    def encode(self, posts: PostBatch) -> Encoded:
-        likeness: Tensor = self.resemblance(posts).clamp(min=0)
+    def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
+        likeness = self.likeness(cosines).clamp(min=0)
         weights = self.config.floor + likeness.pow(self.config.power)
         weights = weights * (self.users == posts.users.clamp(min=-1).unsqueeze(1))
         weights = weights * (posts.users >= 0).unsqueeze(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -9,13 +11,19 @@ from torch import Tensor
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
-from reeltag.models.layers.resemblance import Resemblance
+from reeltag.models.comparing import Comparing
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.layers.resemblance import Cosines, Part
 from reeltag.models.layers.steady import steady_product
 from reeltag.runtime import generator_of
 
 _BLOCK = 2048
 _JITTER = 1e-5
+_ROUNDS = 6
+"""Of subspace iteration."""
+Gram = Callable[[Tensor], Tensor]
+"""FᵀF v of the fitted answers F (n, H), for columns v (H, r)."""
+Solution = tuple[Tensor, Tensor, Gram]
 _DOUBLE = 4096
 """Up to so many posts the exact solution is found in float64, above in float32."""
 
@@ -29,6 +37,8 @@ class RidgeConfig(ModelConfig):
     """Up to so many training posts the solution is exact: n² numbers, time as n³."""
     landmarks: int = Field(4096, ge=1)
     """m: with more posts it is Nyström's, from m posts drawn at random, always the same ones."""
+    rank: int = Field(256, ge=1)
+    """r: answers are kept along so many directions where there are over twice as many hashtags."""
     like: float = Field(1.0, ge=0)
     """a: weight of the likeness of two posts."""
     user: float = Field(1.0, ge=0)
@@ -43,7 +53,7 @@ class RidgeConfig(ModelConfig):
     """Weight of the features, where there are any."""
 
 
-class Ridge(Model):
+class Ridge(Comparing):
     """Kernel ridge regression (Saunders et al., ICML 1998) from posts to the 0/1 table Y.
 
         k(p, q) = 1 + a r(p, q) + [same user] (b + c r(p, q))
@@ -54,6 +64,10 @@ class Ridge(Model):
     posts where there are few enough, and then β is the exact (K + λI)⁻¹ Y, else m drawn at
     random (the subset of regressors, as in the Nyström approximation of Williams and Seeger,
     NIPS 2000). Cost: n³/3 or n m² once, |M| H a post.
+
+    Of many hashtags the answers are kept along the r directions V in which the fitted answers
+    F differ most (FᵀF's eigenvectors, by subspace iteration): score Vᵀ V, reduced rank ridge
+    regression (Mukherjee and Zhu, 2011). A post then costs |M| r + r H.
 
     A training post that is asked about is left out exactly (landmarks and idf held), without
     fitting again: f₋ᵢ = (f_i - h_i y_i) / (1 - h_i), where h_i is its leverage, ∂f_i / ∂y_i.
@@ -68,35 +82,52 @@ class Ridge(Model):
     config: RidgeConfig
 
     def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
-        super().__init__(config, sizes)
-        c = self.config
-        self.resemblance = Resemblance(sizes, c.words, c.pieces, c.content)
-        whole = torch.int64
-        self.buffer("users", torch.zeros(0, dtype=whole))
-        self.buffer("weights", torch.zeros(0, sizes.hashtags))
+        assert isinstance(config, RidgeConfig)
+        parts: dict[Part, float] = {
+            "words": config.words,
+            "pieces": config.pieces,
+            "content": config.content,
+        }
+        super().__init__(config, sizes, parts)
+        self.buffer("landmarks", torch.zeros(0, dtype=torch.int64))
+        self.buffer("users", torch.zeros(0, dtype=torch.int64))
+        self.buffer("weights", torch.zeros(0, 0))
+        self.buffer("directions", torch.zeros(0, sizes.hashtags))
         self.buffer("leverage", torch.zeros(0))
-        self.buffer("own_offsets", torch.zeros(1, dtype=whole))
-        self.buffer("own_tags", torch.zeros(0, dtype=whole))
+        self.buffer("own_offsets", torch.zeros(1, dtype=torch.int64))
+        self.buffer("own_tags", torch.zeros(0, dtype=torch.int64))
 
     def fit(self, training: TrainingSet) -> None:
+        super().fit(training)
         count = len(training.posts)
         exact = count <= max(self.config.exact, self.config.landmarks)
-        landmarks = torch.arange(count)
+        self.landmarks = torch.arange(count)
         if not exact:
             drawn = torch.randperm(count, generator=generator_of("ridge"))
-            landmarks = drawn[: self.config.landmarks].sort().values
-        self.resemblance.fit(training, landmarks)
-        self.users = training.posts.users[landmarks]
+            self.landmarks = drawn[: self.config.landmarks].sort().values
+        self.users = training.posts.users[self.landmarks]
         own = training.posts.hashtags
         self.own_offsets, self.own_tags = own.offsets.clone(), own.values.clone()
-        blocks = torch.split(landmarks, _BLOCK)
+        blocks = torch.split(self.landmarks, _BLOCK)
         kernel = torch.cat([self._kernel(training, block) for block in blocks])
         solve = self._exact if exact else self._from_landmarks
-        weights, leverage = solve(training, kernel)
-        self.weights = weights.float()
+        weights, leverage, gram = solve(training, kernel)
+        directions = self._directions(gram)
+        self.weights = (weights.double() @ directions.T).float()
+        self.directions = directions.float()
         self.leverage = leverage.clamp(0, 0.999).float()
 
-    def _exact(self, training: TrainingSet, kernel: Tensor) -> tuple[Tensor, Tensor]:
+    def _directions(self, gram: Gram) -> Tensor:
+        """V (r, H): the directions in which the fitted answers differ most."""
+        H, rank = self.sizes.hashtags, self.config.rank
+        if 2 * rank >= H:
+            return torch.eye(H, dtype=torch.float64)
+        start = torch.randn(H, rank, generator=generator_of("ridge directions")).double()
+        for _ in range(_ROUNDS):
+            start = torch.linalg.qr(gram(start)).Q
+        return start.T.contiguous()
+
+    def _exact(self, training: TrainingSet, kernel: Tensor) -> Solution:
         """(K + λI)⁻¹ Y, and h = diag(K (K + λI)⁻¹) = 1 - λ diag((K + λI)⁻¹)."""
         ridge = self.config.regularisation
         if len(kernel) <= _DOUBLE:
@@ -111,9 +142,15 @@ class Ridge(Model):
             columns = torch.eye(len(rest), min(_BLOCK, len(rest)), dtype=rest.dtype)
             solved = torch.linalg.solve_triangular(rest, columns, upper=False)
             squares.append(solved.square().sum(0))
-        return weights, 1 - ridge * torch.cat(squares)
+        fitted = answers - ridge * weights
 
-    def _from_landmarks(self, training: TrainingSet, kernel: Tensor) -> tuple[Tensor, Tensor]:
+        def gram(of: Tensor) -> Tensor:
+            product: Tensor = fitted.T @ (fitted @ of.to(fitted.dtype))
+            return product.double()
+
+        return weights, 1 - ridge * torch.cat(squares), gram
+
+    def _from_landmarks(self, training: TrainingSet, kernel: Tensor) -> Solution:
         """The same with φ = k(·, M) L⁻ᵀ, L Lᵀ = K_MM: linear ridge regression on φ, in blocks."""
         # Landmarks alike in everything make K_MM singular.
         kernel = kernel.double()
@@ -126,44 +163,57 @@ class Ridge(Model):
             phi: Tensor = torch.linalg.solve_triangular(root, rows, upper=False)
             return phi
 
-        squares = self.config.regularisation * torch.eye(len(kernel), dtype=torch.float64)
+        squares = kernel.new_zeros(kernel.shape)
         answers = kernel.new_zeros(len(kernel), self.sizes.hashtags)
         for block in blocks:
             phi = mapped(block)
             squares += phi @ phi.T
             tags = training.posts.hashtags.select(block)
             answers.T.index_add_(0, tags.values, phi.T[tags.row_of_value])
-        factor = torch.linalg.cholesky(squares)
+        ridged = squares + self.config.regularisation * torch.eye(len(kernel), dtype=kernel.dtype)
+        factor = torch.linalg.cholesky(ridged)
         leverage = [
             torch.linalg.solve_triangular(factor, mapped(block), upper=False).square().sum(0)
             for block in blocks
         ]
         solved = torch.cholesky_solve(answers, factor)
-        return torch.linalg.solve_triangular(root.T, solved, upper=True), torch.cat(leverage)
+
+        def gram(of: Tensor) -> Tensor:
+            product: Tensor = solved.T @ (squares @ (solved @ of))
+            return product
+
+        weights = torch.linalg.solve_triangular(root.T, solved, upper=True)
+        return weights, torch.cat(leverage), gram
 
     def _kernel(self, training: TrainingSet, index: Tensor) -> Tensor:
-        return self.kernel(training.batch(index))
+        posts = training.batch(index)
+        return self.kernel(posts, self.resemblance(posts))
 
-    def kernel(self, posts: PostBatch) -> Tensor:
+    def kernel(self, posts: PostBatch, cosines: Cosines) -> Tensor:
         """k of B posts with the landmarks (B, m)."""
         c = self.config
-        likeness: Tensor = self.resemblance(posts)
+        likeness = self.likeness(cosines)
+        if len(self.landmarks) < likeness.shape[1]:
+            likeness = likeness[:, self.landmarks]
         same = (self.users == posts.users.unsqueeze(1)) & (self.users >= 0)
         return 1 + c.like * likeness + same * (c.user + c.both * likeness)
 
-    def encode(self, posts: PostBatch) -> Encoded:
-        return {"kernel": self.kernel(posts), "own": posts.own}
-
-    def score_all(self, encoded: Encoded) -> Tensor:
-        scores = steady_product(encoded["kernel"], self.weights)
-        own = encoded["own"]
+    def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
+        """Answers along the directions (B, r), those of a training post without itself."""
+        answers = steady_product(self.kernel(posts, cosines), self.weights)
+        own = posts.own
         rows = (own >= 0).nonzero().squeeze(1)
         if len(rows):
             leverage = self.leverage[own[rows]].unsqueeze(1)
-            carried = Ragged(self.own_tags, self.own_offsets).select(own[rows])
-            answers = carried.dense(scores.shape[1]).float()
-            scores[rows] = (scores[rows] - leverage * answers) / (1 - leverage)
-        return scores
+            tags, of = Ragged(self.own_tags, self.own_offsets).positions(own[rows])
+            right = torch.zeros_like(answers[rows])
+            right.index_add_(0, of, self.directions.T[self.own_tags[tags]])
+            answers[rows] = (answers[rows] - leverage * right) / (1 - leverage)
+        return {"answers": answers}
+
+    def score_all(self, encoded: Encoded) -> Tensor:
+        return steady_product(encoded["answers"], self.directions)
 
     def bytes_per_post(self) -> int:
-        return super().bytes_per_post() + 24 * len(self.users)
+        wide = len(self.leverage) + 2 * self.sizes.hashtags
+        return super().bytes_per_post() + 24 * wide

@@ -9,8 +9,9 @@ from torch import Tensor
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.errors import MissingFeatureError
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
-from reeltag.models.layers.resemblance import Resemblance
+from reeltag.models.comparing import Comparing
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.layers.resemblance import Cosines
 from reeltag.models.layers.votes import Votes
 
 
@@ -25,7 +26,7 @@ class TextKnnConfig(ModelConfig):
     """Share of whole words in the likeness; the rest is that of their pieces."""
 
 
-class TextKnn(Model):
+class TextKnn(Comparing):
     """score(post, j) = Σ r(post, q)^p over the nearest training posts q that carry j.
 
     r is the mean of two cosines of TF-IDF vectors, of the captions' words and of the pieces
@@ -43,24 +44,23 @@ class TextKnn(Model):
     config: TextKnnConfig
 
     def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
-        super().__init__(config, sizes)
+        assert isinstance(config, TextKnnConfig)
+        super().__init__(config, sizes, {"words": config.words, "pieces": 1 - config.words})
         if not sizes.words:
             raise MissingFeatureError(
                 "text-knn reads captions, but no word is in two or more of the training "
                 "captions. Models that read no captions: popularity, user-history, content-knn."
             )
-        words = self.config.words
-        self.resemblance = Resemblance(sizes, words, 1 - words, 0)
         self.votes = Votes(sizes.hashtags)
         self.buffer("posts", torch.zeros((), dtype=torch.int64))
 
     def fit(self, training: TrainingSet) -> None:
-        self.resemblance.fit(training)
+        super().fit(training)
         self.votes.fit(training)
         self.posts = torch.tensor(len(training.posts))
 
-    def encode(self, posts: PostBatch) -> Encoded:
-        likeness: Tensor = self.resemblance(posts)
+    def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
+        likeness = self.likeness(cosines)
         rows = (posts.own >= 0).nonzero().squeeze(1)
         likeness[rows, posts.own[rows]] = 0
         near = torch.topk(likeness, min(self.config.neighbours, likeness.shape[1]), dim=1)

@@ -27,6 +27,7 @@ from reeltag.words import words_column
 
 NEIGHBOURS = 20
 """Most similar training posts that reasons look at."""
+_VECTORS = "resemblance.vectors"
 _MIN_WORD_POSTS = 2
 _MAX_WORD_POSTS_SHARE = 0.1
 """A word in more than this share of the captions says nothing about a hashtag."""
@@ -64,7 +65,7 @@ def save_evidence(folder: Path, training: TrainingSet, post_ids: pl.Series) -> N
         model = ContentKnn(ContentKnnConfig(neighbours=NEIGHBOURS), Sizes.of(vectors))
         model.fit(vectors)
         tensors = model.tensors()
-        tensors["vectors"] = tensors["vectors"].half()
+        tensors[_VECTORS] = tensors[_VECTORS].half()  # exact: see `Resemblance`
         write_bytes(folder / "nearest.safetensors", save(tensors))
 
 
@@ -96,7 +97,7 @@ def load_evidence(folder: Path, sizes: Sizes) -> Evidence:
             vectors = replace(sizes, manifests=pooled_manifests(sizes.manifests))
             nearest = ContentKnn(ContentKnnConfig(neighbours=NEIGHBOURS), vectors)
             tensors = load_file(folder / "nearest.safetensors")
-            nearest.load_tensors({**tensors, "vectors": tensors["vectors"].float()})
+            nearest.load_tensors({**tensors, _VECTORS: tensors[_VECTORS].float()})
     except (OSError, pl.exceptions.PolarsError, KeyError, ValueError) as fault:
         raise RunError(f"{folder} cannot be read: {fault}. Train again.") from fault
     return Evidence(posts, words, nearest)

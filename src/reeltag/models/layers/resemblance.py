@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -10,66 +13,58 @@ from reeltag.data.corpus import TrainingSet
 from reeltag.models.contract import Sizes
 from reeltag.models.layers.modalities import ModalityInput
 from reeltag.models.layers.postings import Postings
-from reeltag.models.layers.steady import steady_product
 
+Part = Literal["words", "pieces", "content"]
+Cosines = dict[Part, Tensor]
+"""Of B posts with the n training posts (B, n), by part."""
 _BLOCK = 8192
+_GRID = 1 << 11
 
 
 class Resemblance(nn.Module):
-    """r(p, q) = a cos_words(p, q) + b cos_pieces(p, q) + c cos_content(p, q),  a + b + c = 1
+    """Cosines of posts with training posts, one table for each part that the data has.
 
     Words and pieces are weighed by TF-IDF (`Postings`); content is the features, each
-    modality standardised and of length 1 (`ModalityInput`), absent ones silent. Each part is
-    an inner product, so r is a kernel. A part the data does not have, or of weight 0, is not
-    built; the weights of the others are scaled to sum to 1.
+    modality standardised and of length 1 (`ModalityInput`), absent ones silent.
 
-    Shapes: B posts in, (B, kept) out.
+    Content vectors are rounded to multiples of 2⁻¹¹. Products of two are then multiples of
+    2⁻²², and a sum of them that stays below 2 is exact in float32 whatever the order: a
+    cosine does not show how posts were batched, and is off by about 10⁻⁴.
+
+    Shapes: B posts in, (B, n) out for each part.
     """
 
-    def __init__(self, sizes: Sizes, words: float, pieces: float, content: float) -> None:
+    def __init__(self, sizes: Sizes, parts: Collection[Part]) -> None:
         super().__init__()
-        weights = {
-            "words": words if sizes.words else 0.0,
-            "pieces": pieces,
-            "content": content if sizes.manifests else 0.0,
-        }
-        total = sum(weights.values())
-        self.weights = {name: weight / total for name, weight in weights.items() if weight > 0}
-        self.words = Postings() if "words" in self.weights else None
-        self.pieces = Postings() if "pieces" in self.weights else None
+        self.words = Postings() if "words" in parts and sizes.words else None
+        self.pieces = Postings() if "pieces" in parts else None
         self.input = None
         self.vectors: Tensor
-        if "content" in self.weights:
+        if "content" in parts and sizes.manifests:
             self.input = ModalityInput(sizes.manifests, unit=True)
             self.register_buffer("vectors", torch.zeros(0, self.input.width))
 
-    def fit(self, training: TrainingSet, kept: Tensor | None = None) -> None:
-        """Take in the training posts; compare with those `kept` (all, by default)."""
+    def fit(self, training: TrainingSet) -> None:
+        """Take in the training posts."""
         if self.words is not None:
-            self.words.fit(training.posts.words, kept)
+            self.words.fit(training.posts.words)
         if self.pieces is not None:
-            self.pieces.fit(training.posts.pieces, kept)
+            self.pieces.fit(training.posts.pieces)
         if self.input is not None:
             self.input.fit(training)
-            kept = torch.arange(len(training.posts)) if kept is None else kept
-            blocks = torch.split(kept, _BLOCK)
+            blocks = torch.split(torch.arange(len(training.posts)), _BLOCK)
             self.vectors = torch.cat([self._unit(training.batch(block)) for block in blocks])
 
     def _unit(self, posts: PostBatch) -> Tensor:
         assert self.input is not None
-        return nn.functional.normalize(self.input(posts), dim=1)
+        return (nn.functional.normalize(self.input(posts), dim=1) * _GRID).round() / _GRID
 
-    def forward(self, posts: PostBatch) -> Tensor:
-        parts: list[Tensor] = []
+    def forward(self, posts: PostBatch) -> Cosines:
+        found: Cosines = {}
         if self.words is not None:
-            parts.append(self.weights["words"] * self.words(posts.words))
+            found["words"] = self.words(posts.words)
         if self.pieces is not None:
-            parts.append(self.weights["pieces"] * self.pieces(posts.pieces))
+            found["pieces"] = self.pieces(posts.pieces)
         if self.input is not None:
-            parts.append(
-                self.weights["content"] * steady_product(self._unit(posts), self.vectors.T)
-            )
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return total
+            found["content"] = self._unit(posts) @ self.vectors.T
+        return found

@@ -10,9 +10,13 @@ from torch import Tensor, nn
 from reeltag.data.corpus import TrainingSet
 from reeltag.models.layers.uses import UserUses
 
+DEPTH = 256
+"""Places of each scorer that count: a hashtag further down has rank DEPTH + 1."""
 _FLAT = 5
 """Of reciprocal-rank fusion: how alike the first ranks count. The usual value is 60; smaller
 lets in what a single scorer is sure of (chosen on validation posts)."""
+_LITTLE = 1e-4
+"""Of popularity in what is fused: less than any first place is worth."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Shortlisted:
 class Shortlisting(nn.Module):
     """fused = the mean over scorers of 6 / (5 + rank)        (Cormack et al., SIGIR 2009)
 
+    over the scorers' first places; popularity, far below, orders what none of them has there;
     and of each candidate, for the second stage to learn from:
 
     * of each scorer: its score, ln(rank), and the score as a share of the post's best
@@ -60,12 +65,14 @@ class Shortlisting(nn.Module):
 
         lengths (B, 2): words and pieces of the captions.
         """
-        H = scores.shape[2]
-        order = torch.argsort(scores, dim=2, descending=True, stable=True)
-        places = torch.arange(H, device=scores.device).expand_as(order)
-        ranks = torch.empty_like(order).scatter_(2, order, places)
-        fused = ((_FLAT + 1) / (_FLAT + 1 + ranks)).mean(0)
-        best = torch.argsort(fused, dim=1, descending=True, stable=True)[:, :most]
+        first = _best(scores, DEPTH)
+        places = torch.arange(first.shape[2], device=scores.device).expand_as(first)
+        ranks = torch.full(scores.shape, DEPTH, dtype=torch.int16, device=scores.device)
+        ranks.scatter_(2, first, places.to(torch.int16))
+        votes = torch.zeros_like(scores).scatter_(2, first, (_FLAT + 1) / (_FLAT + 1 + places))
+        popular = self.popular[0] / self.popular[0].max().clamp(min=1)
+        fused = votes.mean(0) + _LITTLE * popular
+        best = _best(fused, most)
         tops = scores.amax(2, keepdim=True).clamp(min=1e-12)
         wide = best.expand(len(scores), -1, -1)
         picked = scores.gather(2, wide)
@@ -97,3 +104,10 @@ class Shortlisting(nn.Module):
         if not len(self.user_posts):
             return self.user_posts.new_zeros(len(users))
         return self.user_posts[users.clamp(min=0)]
+
+
+def _best(scores: Tensor, most: int) -> Tensor:
+    """Columns of the largest along the last dimension, best first."""
+    if most >= scores.shape[-1]:  # all of them: the order of equal ones is that of columns
+        return torch.argsort(scores, dim=-1, descending=True, stable=True)
+    return torch.topk(scores, most, dim=-1).indices

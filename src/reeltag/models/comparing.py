@@ -1,0 +1,64 @@
+"""What models that compare a post with the training posts have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from reeltag.data.batches import PostBatch
+from reeltag.data.corpus import TrainingSet
+from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.models.layers.resemblance import Cosines, Part, Resemblance
+
+
+class Comparing(Model):
+    """A model of r(p, q) = Σ_part w_part cos_part(p, q),  Σ_part w_part = 1
+
+    over words, pieces of words and content (`Resemblance`). Each part is an inner product, so
+    r is a kernel. A part the data does not have, or of weight 0, is left out, and the weights
+    of the others are scaled to sum to 1.
+
+    Several such models can share one comparison: who `borrow`s neither fits nor stores it,
+    and is given the cosines (`encode_compared`).
+    """
+
+    resemblance: Resemblance
+
+    def __init__(self, config: ModelConfig, sizes: Sizes, weights: Mapping[Part, float]) -> None:
+        super().__init__(config, sizes)
+        has = {"words": bool(sizes.words), "pieces": True, "content": bool(sizes.manifests)}
+        kept = {part: weight for part, weight in weights.items() if weight > 0 and has[part]}
+        self.shares = {part: weight / sum(kept.values()) for part, weight in kept.items()}
+        self.resemblance = Resemblance(sizes, self.shares.keys())
+
+    def borrow(self, lent: Resemblance) -> None:
+        """Compare by somebody else's, who fits and stores it."""
+        del self.resemblance
+        self.__dict__["resemblance"] = lent  # unregistered: none of this model's state
+
+    @property
+    def borrows(self) -> bool:
+        """Whether somebody else compares."""
+        return "resemblance" not in self._modules
+
+    def fit(self, training: TrainingSet) -> None:
+        """Take in the training posts; what is borrowed has been fitted by its owner."""
+        if not self.borrows:
+            self.resemblance.fit(training)
+
+    def encode(self, posts: PostBatch) -> Encoded:
+        return self.encode_compared(posts, self.resemblance(posts))
+
+    @abstractmethod
+    def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
+        """What scoring needs of posts whose cosines are known."""
+
+    def likeness(self, cosines: Cosines) -> Tensor:
+        """r of B posts with the n training posts (B, n)."""
+        parts = [weight * cosines[part] for part, weight in self.shares.items()]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
