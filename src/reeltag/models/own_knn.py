@@ -8,6 +8,7 @@ from torch import Tensor
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
+from reeltag.data.ragged import Ragged
 from reeltag.models.comparing import Comparing
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.layers.resemblance import Cosines, Part
@@ -17,8 +18,6 @@ from reeltag.models.layers.votes import Votes
 class OwnKnnConfig(ModelConfig):
     """Settings of `OwnKnn`."""
 
-    neighbours: int = Field(200, ge=1)
-    """How many of the user's posts vote at most."""
     floor: float = Field(0.02, gt=0)
     """f: the vote of a post of the user that is not alike at all."""
     power: float = Field(2.0, gt=0)
@@ -56,26 +55,31 @@ class OwnKnn(Comparing):
         }
         super().__init__(config, sizes, parts)
         self.votes = Votes(sizes.hashtags)
-        self.buffer("users", torch.zeros(0, dtype=torch.int64))
+        self.buffer("own_offsets", torch.zeros(sizes.users + 2, dtype=torch.int64))
+        self.buffer("own_posts", torch.zeros(0, dtype=torch.int64))
 
     def fit(self, training: TrainingSet) -> None:
         super().fit(training)
         self.votes.fit(training)
-        self.users = training.posts.users.clone()
+        users = training.posts.users
+        posts = (users >= 0).nonzero().squeeze(1)
+        # One row more than users: that of nobody, empty.
+        of_users = Ragged.from_pairs(users[posts], posts, self.sizes.users + 1)
+        self.own_offsets, self.own_posts = of_users.offsets, of_users.values
 
     def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
-        likeness = self.likeness(cosines).clamp(min=0)
-        weights = self.config.floor + likeness.pow(self.config.power)
-        weights = weights * (self.users == posts.users.clamp(min=-1).unsqueeze(1))
-        weights = weights * (posts.users >= 0).unsqueeze(1)
-        rows = (posts.own >= 0).nonzero().squeeze(1)
-        weights[rows, posts.own[rows]] = 0
-        near = torch.topk(weights, min(self.config.neighbours, weights.shape[1]), dim=1)
-        return {"weights": near.values, "positions": near.indices}
+        """Their users' posts, -1 beyond the last, and the vote of each: (B, most of a user)."""
+        known = posts.users >= 0
+        users = posts.users.where(known, len(self.own_offsets) - 2)
+        positions = Ragged(self.own_posts, self.own_offsets).select(users).padded()
+        counts = known.unsqueeze(1) & (positions >= 0) & (positions != posts.own.unsqueeze(1))
+        alike = self.likeness(cosines).gather(1, positions.clamp(min=0)).clamp(min=0)
+        weights = (self.config.floor + alike.pow(self.config.power)) * counts
+        return {"weights": weights, "positions": positions.clamp(min=0)}
 
     def score_all(self, encoded: Encoded) -> Tensor:
         scores: Tensor = self.votes(encoded["weights"], encoded["positions"])
         return scores
 
     def bytes_per_post(self) -> int:
-        return super().bytes_per_post() + 24 * len(self.users)
+        return super().bytes_per_post() + 24 * len(self.own_posts)

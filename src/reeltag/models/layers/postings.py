@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import torch
+from scipy import sparse
 from torch import Tensor, nn
 
 from reeltag.data.ragged import Ragged
 
 _AT_ONCE = 1 << 24
 """Entries of the index looked at in one go."""
+_ALWAYS = 100
+"""A term of so few posts is never too frequent."""
 
 
 class TermIndex(nn.Module):
@@ -20,6 +23,7 @@ class TermIndex(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self._made: tuple[Tensor, sparse.csr_matrix] | None = None
         whole = torch.int64
         self.terms: Tensor
         self.offsets: Tensor
@@ -48,8 +52,19 @@ class TermIndex(nn.Module):
         return owner[found], place[found]
 
     def score(self, posts: int, owner: Tensor, term: Tensor, weight: Tensor) -> Tensor:
-        """Σ over common terms of weight · weight in the index: (posts, rows)."""
+        """Σ over common terms of weight · weight in the index: (posts, rows).
+
+        `owner` ascends. On the CPU it is a product of sparse matrices, which adds up the terms
+        of a post in their order, as the loop over blocks of the index does.
+        """
         count = int(self.count)
+        if self.weights.device.type == "cpu":
+            offsets = torch.searchsorted(owner, torch.arange(posts + 1))
+            asked = sparse.csr_matrix(
+                (weight.numpy(), term.int().numpy(), offsets.int().numpy()),
+                shape=(posts, len(self.terms)),
+            )
+            return torch.from_numpy((asked @ self._table(count)).toarray())
         scores = torch.zeros(posts, count, device=self.weights.device)
         if not len(term) or not count:
             return scores
@@ -65,24 +80,33 @@ class TermIndex(nn.Module):
             start = end
         return scores
 
+    def _table(self, count: int) -> sparse.csr_matrix:
+        """The index (terms, rows) as scipy has it, made again when it was replaced."""
+        if self._made is None or self._made[0] is not self.weights:
+            parts = self.weights.numpy(), self.rows.numpy(), self.offsets.numpy()
+            table = sparse.csr_matrix(parts, shape=(len(self.terms), count), copy=False)
+            self._made = self.weights, table
+        return self._made[1]
+
 
 class Postings(TermIndex):
     """cos(p, q) = Σ_t x_pt x_qt,  x_pt = idf(t) / |idf of p's terms|,  idf = ln(posts / with t)
 
-    Terms of fewer than `least` training posts are not kept, and one that every post has
-    weighs nothing. Shapes: terms of B posts in, (B, kept) out.
+    Terms of fewer than `least` training posts are not kept. Nor are those of more than a
+    share `most` of them (and of more than 100): they weigh next to nothing and cost by far
+    the most. Shapes: terms of B posts in, (B, kept) out.
     """
 
-    def __init__(self, least: int = 2) -> None:
+    def __init__(self, least: int = 2, most: float = 0.05) -> None:
         super().__init__()
-        self.least = least
+        self.least, self.most = least, most
         self.idf: Tensor
         self.register_buffer("idf", torch.zeros(0))
 
     def fit(self, posts: Ragged, kept: Tensor | None = None) -> None:
         """Weigh the distinct terms of all training posts; list those of the posts `kept`."""
         terms, counts = torch.unique(posts.values, return_counts=True)
-        enough = counts >= self.least
+        enough = (counts >= self.least) & (counts <= max(_ALWAYS, self.most * len(posts)))
         self.terms = terms[enough]
         self.idf = (max(1, len(posts)) / counts[enough].double()).log().float()
         chosen = posts if kept is None else posts.select(kept)
