@@ -175,13 +175,27 @@ class TestHouse(ModelContract):
                 build("reeltag", {"scorers": wrong}, sizes)
 
     def test_it_learns_whom_to_believe(self, corpus: Corpus) -> None:
-        """With the answers in, trees rank the posts they saw better than fusion does."""
-        model = self.chosen(corpus)
-        posts = corpus.part("validation")
+        """Trees grown on validation posts rank the test posts better than fusion does."""
+        model = self.chosen(corpus, rounds=60)
+        posts = corpus.part("test")
         batch = corpus.batch(posts, torch.arange(len(posts)))
         found = model.shortlisted(model.encode(batch))
         fused = judge_scores(found.fused, posts.hashtags, "ndcg@10").mean()
         assert judge_scores(model.scored(batch), posts.hashtags, "ndcg@10").mean() > fused
+
+    def test_once_chosen_it_learns_from_validation_posts_too(self, corpus: Corpus) -> None:
+        model, joined = self.chosen(corpus), corpus.with_validation()
+        assert model.refits
+        assert not self.chosen(corpus, refit=False).refits
+        assert not self.fitted(corpus).refits  # type: ignore[attr-defined]
+        other = model.refitted(joined.training)
+        assert torch.equal(other.trees.text, model.trees.text)
+        scorer = build("bll", {}, Sizes.of(joined.training))
+        scorer.fit(joined.training)
+        assert all(
+            torch.equal(value, other.scorers["bll"].state_dict()[key])
+            for key, value in scorer.tensors().items()
+        )
 
 
 def test_a_run_keeps_the_trees(tmp_path: Path) -> None:
@@ -192,6 +206,8 @@ def test_a_run_keeps_the_trees(tmp_path: Path) -> None:
     assert isinstance(run.model, House)
     assert run.model.trees.grown
     corpus = corpus_of(run, dataset)
+    known = run.description["sizes"]["training_posts"]
+    assert known == len(corpus.training.posts) + len(corpus.part("validation"))
     posts = corpus.part("test")
     assert run.model.scored(corpus.batch(posts, torch.arange(3))).max() > 1
 

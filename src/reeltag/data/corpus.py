@@ -139,6 +139,7 @@ class Corpus:
             pieces: read the pieces of captions' words too.
         """
         self.dataset, self.split, self.reads_pieces = dataset, split, pieces
+        self._reads: Kind = reads
         train = dataset.posts[split.rows("train")]
         if hashtags is None:
             hashtags = Vocabulary.count(
@@ -208,6 +209,25 @@ class Corpus:
             words=self._words_at(rows),
             fields=self.fields.codes(self.dataset.users, chosen["user"]),
             pieces=self._pieces_at(rows),
+        )
+
+    def with_validation(self) -> Corpus:
+        """The same with the validation posts among the training posts, for a last fit.
+
+        No hashtag enters or leaves, and hashtags and users keep their ids; users of validation
+        posts alone follow. Counts, words and what is known about users are taken anew.
+        """
+        split = self.split.with_validation()
+        train = self.dataset.posts[split.rows("train")]
+        return Corpus(
+            self.dataset,
+            split,
+            list(self.reader.manifests),
+            self.hashtags.recounted(train["hashtags"].explode(empty_as_null=True)),
+            self.users.recounted(train["user"], grow=True),
+            "count" if len(self.words) else "none",
+            reads=self._reads,
+            pieces=self.reads_pieces,
         )
 
     def _words_at(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Ragged:

@@ -64,6 +64,11 @@ class Split:
         """Positions (n,) of the posts of `part` in `dataset.posts`."""
         return self.parts.eq_missing(part).arg_true().to_numpy().astype(np.int64)
 
+    def with_validation(self) -> Split:
+        """The same with the validation posts among the training posts."""
+        parts = self.parts.replace({"validation": "train"})
+        return Split(self.name, self.recipe, parts)
+
 
 def parse_ratio(text: str) -> tuple[int, int, int]:
     """Read '8:1:1'. Raises `ConfigError` where it is not three whole numbers."""

@@ -66,6 +66,16 @@ class Vocabulary:
         )
         return cls(counted["name"].to_list(), counted["len"].to_list())
 
+    def recounted(self, names: pl.Series, grow: bool = False) -> Vocabulary:
+        """The same names with their counts in another column; ids stay.
+
+        With `grow`, names not held follow, from the most used to the least.
+        """
+        found = Vocabulary.count(names)
+        counts = dict(zip(found.names, found.counts.tolist(), strict=True))
+        held = self.names + [name for name in found.names if grow and name not in self.index]
+        return Vocabulary(held, [counts.get(name, 0) for name in held])
+
     def save(self, path: Path) -> None:
         """Write as Parquet (name, count), atomically."""
         schema = {"name": pl.Utf8, "count": pl.Int64}

@@ -19,7 +19,7 @@ from reeltag.evaluation.metrics import judge_scores
 from reeltag.evaluation.protocols import judge
 from reeltag.evaluation.ranking import block_size, blocks_of
 from reeltag.experiments.card import model_card
-from reeltag.models.contract import Model, Sizes, Trained, Validated
+from reeltag.models.contract import Model, Refitting, Sizes, Trained, Validated
 from reeltag.models.registry import entry_of, make
 from reeltag.progress import say
 from reeltag.runtime import device_of, seed_of
@@ -67,13 +67,15 @@ def train_run(
     trainee = fit(corpus, model, name, settings, out, device=device, resume=resume)
     config, training, _ = divide_settings(name, settings)
     report = evaluate(trainee.model, corpus, "validation" if _has_validation(corpus) else "train")
-    post_ids = dataset.posts["post"].gather(corpus.training.posts.rows.numpy())
-    save_evidence(out / "evidence", corpus.training, post_ids)
+    trainee = refit(trainee)
+    training_set = trainee.corpus.training
+    post_ids = dataset.posts["post"].gather(training_set.posts.rows.numpy())
+    save_evidence(out / "evidence", training_set, post_ids)
     write_text(out / "history.json", json.dumps(trainee.progress.history, indent=1))
     description = save_run(
         out,
         trainee.model,
-        corpus,
+        trainee.corpus,
         name=name,
         settings=config.model_dump(),
         training=training,
@@ -167,6 +169,18 @@ def fit(
         )
         model.refresh()
     return Trainee(model.eval(), corpus, progress, time.perf_counter() - start)
+
+
+def refit(trainee: Trainee) -> Trainee:
+    """Let a model that asks for it learn from the validation posts too, now that it is chosen."""
+    model = trainee.model
+    if not isinstance(model, Refitting) or not model.refits:
+        return trainee
+    start = time.perf_counter()
+    corpus = trainee.corpus.with_validation()
+    other = model.refitted(corpus.training).to(model.device).eval()
+    seconds = trainee.seconds + time.perf_counter() - start
+    return Trainee(other, corpus, trainee.progress, seconds)
 
 
 def _has_validation(corpus: Corpus) -> bool:

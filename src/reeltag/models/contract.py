@@ -7,7 +7,8 @@ and in one of three ways to learn:
 
     Counted      `fit` looks at the training posts once
     Trained      `fit` prepares (graphs, normalisers), then a trainer minimises `loss`
-    Validated    `fit` counts, then `choose` sets a few numbers by the validation posts
+    Validated    `fit` counts, then `choose` sets a few numbers by the validation posts;
+                 one that is `Refitting` then counts once more, with these posts
 
 One that weighs what it sees tells so (`Attentive`).
 
@@ -249,6 +250,19 @@ class Validated(Model):
     @abstractmethod
     def choose(self, posts: Iterable[tuple[PostBatch, Ragged]], judge: Judge) -> None:
         """Set what is chosen. Blocks of validation posts with the hashtags each carries."""
+
+
+class Refitting(Validated):
+    """A validated model that, once chosen, can learn from the validation posts as well."""
+
+    @property
+    @abstractmethod
+    def refits(self) -> bool:
+        """Whether its settings ask for it."""
+
+    @abstractmethod
+    def refitted(self, training: TrainingSet) -> Model:
+        """A model fitted on `training`, with what this one chose on validation posts."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from reeltag.models.bll import Bll
 from reeltag.models.caption_words import CaptionWords
 from reeltag.models.comparing import Comparing
 from reeltag.models.content_knn import ContentKnn
-from reeltag.models.contract import Encoded, Judge, Model, ModelConfig, Sizes, Validated
+from reeltag.models.contract import Encoded, Judge, Model, ModelConfig, Refitting, Sizes
 from reeltag.models.ease import Ease
 from reeltag.models.layers.resemblance import Resemblance
 from reeltag.models.layers.shortlisting import Shortlisted, Shortlisting
@@ -43,6 +43,8 @@ class HouseConfig(ModelConfig):
 
     scorers: tuple[str, ...] = tuple(SCORERS)
     """Who scores, with their own default settings. One whose inputs the data lacks is left out."""
+    refit: bool = True
+    """Whether scorers look at the validation posts too, once the trees have learned from them."""
     candidates: int = Field(150, ge=1)
     """Hashtags of a post that the trees put in order."""
     rounds: int = Field(300, ge=1)
@@ -69,7 +71,7 @@ class HouseConfig(ModelConfig):
         return tuple(names)
 
 
-class House(Validated):
+class House(Refitting):
     """The house model: a stack of scorers that are cheap, exact and different from each other.
 
         fused(post, j)  reciprocal-rank fusion of all scorers            (`Shortlisting`)
@@ -80,6 +82,9 @@ class House(Validated):
     posts, which no scorer has seen, how much each scorer is to be believed and where: what is
     learned on posts that the scorers have seen trusts them far too much. So a validation
     figure of this model is one of posts it learned from; only the test part judges it.
+
+    With `refit` the scorers are then fitted once more, on training and validation posts
+    together (the trees stay): what users did last is the best guide to what they do next.
 
     Without validation posts (or before `choose`) the fused order is the ranking. It needs
     users, features and captions no more than its scorers do.
@@ -187,6 +192,17 @@ class House(Validated):
             bagging_freq=1,
             lambdarank_truncation_level=20,
         )
+
+    @property
+    def refits(self) -> bool:
+        return self.config.refit and self.trees.grown
+
+    def refitted(self, training: TrainingSet) -> House:
+        config = self.config.model_copy(update={"scorers": tuple(self.scorers)})
+        other = House(config, Sizes.of(training))
+        other.fit(training)
+        other.trees.text = self.trees.text.cpu().clone()
+        return other
 
     def bytes_per_post(self) -> int:
         own = 32 * len(self.scorers) * self.sizes.hashtags

@@ -1,0 +1,34 @@
+"""The validation posts may join the training posts for a last fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from tests.models.captioned import captioned
+
+
+def test_ids_stay_and_counts_are_taken_anew(tmp_path: Path) -> None:
+    corpus = captioned(tmp_path / "data", posts=120)
+    joined = corpus.with_validation()
+    assert joined.hashtags.names == corpus.hashtags.names
+    assert joined.users.names[: len(corpus.users)] == corpus.users.names
+    train, held = corpus.training.posts, corpus.part("validation")
+    assert set(joined.training.posts.rows.tolist()) == {*train.rows.tolist(), *held.rows.tolist()}
+    uses = torch.cat([train.hashtags.values, held.hashtags.values])
+    assert joined.hashtags.counts.tolist() == torch.bincount(
+        uses, minlength=len(corpus.hashtags)
+    ).tolist()  # fmt: skip
+    assert len(joined.part("validation")) == 0
+    assert joined.part("test").rows.tolist() == corpus.part("test").rows.tolist()
+
+
+def test_users_of_validation_posts_alone_follow(tmp_path: Path) -> None:
+    corpus = captioned(tmp_path / "data", posts=120)
+    known = corpus.users
+    known.names = known.names[:-2]
+    joined = corpus.with_validation()
+    assert joined.users.names[: len(known)] == known.names
+    assert len(joined.users) >= len(known)
+    assert int(joined.training.posts.users.min()) >= 0
