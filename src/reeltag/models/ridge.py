@@ -26,6 +26,8 @@ Gram = Callable[[Tensor], Tensor]
 Solution = tuple[Tensor, Tensor, Gram]
 _DOUBLE = 4096
 """Up to so many posts the exact solution is found in float64, above in float32."""
+_KEPT = 1 << 26
+"""Numbers of φ that are kept rather than made twice."""
 
 
 class RidgeConfig(ModelConfig):
@@ -33,9 +35,9 @@ class RidgeConfig(ModelConfig):
 
     regularisation: float = Field(1.0, gt=0)
     """λ, in units of the kernel."""
-    exact: int = Field(16384, ge=0)
+    exact: int = Field(4096, ge=0)
     """Up to so many training posts the solution is exact: n² numbers, time as n³."""
-    landmarks: int = Field(4096, ge=1)
+    landmarks: int = Field(2048, ge=1)
     """m: with more posts it is Nyström's, from m posts drawn at random, always the same ones."""
     rank: int = Field(256, ge=1)
     """r: answers are kept along so many directions where there are over twice as many hashtags."""
@@ -163,18 +165,20 @@ class Ridge(Comparing):
             phi: Tensor = torch.linalg.solve_triangular(root, rows, upper=False)
             return phi
 
+        count = len(training.posts)
+        kept = [mapped(block) for block in blocks] if count * len(root) <= _KEPT else None
         squares = kernel.new_zeros(kernel.shape)
         answers = kernel.new_zeros(len(kernel), self.sizes.hashtags)
-        for block in blocks:
-            phi = mapped(block)
+        for place, block in enumerate(blocks):
+            phi = kept[place] if kept else mapped(block)
             squares += phi @ phi.T
             tags = training.posts.hashtags.select(block)
             answers.T.index_add_(0, tags.values, phi.T[tags.row_of_value])
         ridged = squares + self.config.regularisation * torch.eye(len(kernel), dtype=kernel.dtype)
         factor = torch.linalg.cholesky(ridged)
         leverage = [
-            torch.linalg.solve_triangular(factor, mapped(block), upper=False).square().sum(0)
-            for block in blocks
+            torch.linalg.solve_triangular(factor, phi, upper=False).square().sum(0)
+            for phi in kept or map(mapped, blocks)
         ]
         solved = torch.cholesky_solve(answers, factor)
 
