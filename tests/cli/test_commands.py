@@ -162,6 +162,7 @@ def test_help_teaches() -> None:
         (["split", "core", "--by", "moon"], "--by 'moon'"),
         (["split", "core", "--ratio", "1:2"], "8:1:1"),
         (["split", "core", "--by", "column"], "--map split=COLUMN"),
+        (["split", "core", "--cold-users", "1"], "--cold-users 1"),
         (["filter", "core", "all"], "exists already"),
         (["filter", "core", "new", "--min-user-posts", "-1"], "min_user_posts=-1"),
         (["filter", "core", "new", "--balance-top", "99"], "balance_top=99, but"),

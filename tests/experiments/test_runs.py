@@ -130,6 +130,18 @@ def test_another_split_of_the_same_name_is_refused(
         evaluate_run(run, same, "test", "full", (10,))
 
 
+def test_a_run_of_an_older_release_is_judged(run: Path, dataset: Dataset, tmp_path: Path) -> None:
+    """One whose description lacks what a split's recipe has gained since."""
+    older = tmp_path / "older"
+    shutil.copytree(run, older)
+    described = (older / "run.toml").read_text()
+    kept = [line for line in described.splitlines() if not line.startswith("cold_")]
+    assert len(kept) < len(described.splitlines())
+    (older / "run.toml").write_text("\n".join(kept))
+    report = evaluate_run(older, dataset, "test", "full", (10,))
+    assert report.metrics == evaluate_run(run, dataset, "test", "full", (10,)).metrics
+
+
 def test_features_can_be_chosen(dataset: Dataset, tmp_path: Path) -> None:
     train_run(dataset, "main", "content-knn", {"features": "textual"}, tmp_path / "a")
     assert list(load_run(tmp_path / "a").manifests) == ["textual-test"]

@@ -5,14 +5,18 @@
     by time     oldest posts train, newest test: nothing from the future is learned
     by column   the source's own split (`--map split=COL` at import)
 
-A split is `splits/<name>.parquet` (post, part) and `splits/<name>.toml`, how it was made.
+Before that, `cold_users` holds a share of the users out whole; after it, `cold_hashtags` hides
+a share of the hashtags from training. Both are drawn by the seed.
+
+A split is `splits/<name>.parquet` (post, part) and `splits/<name>.toml`, how it was made and
+which hashtags are cold.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -22,6 +26,7 @@ from numpy.typing import NDArray
 from reeltag.data.dataset import Dataset
 from reeltag.data.schema import PARTS
 from reeltag.errors import ConfigError, DatasetError
+from reeltag.runtime import seed_of
 from reeltag.storage import read_toml, write_parquet, write_toml
 
 By = Literal["user", "random", "time", "column"]
@@ -37,6 +42,8 @@ class SplitRecipe:
     seed: int = 0
     min_hashtag_uses: int = 1
     """Hashtags with fewer uses in the training part leave the vocabulary."""
+    cold_users: float = 0.0
+    """Share of the users all of whose posts go to the test part."""
 
     def __post_init__(self) -> None:
         if self.by not in get_args(By):
@@ -50,6 +57,21 @@ class SplitRecipe:
             raise ConfigError(
                 f"Got --min-hashtag-uses {self.min_hashtag_uses}, expected 1 or more."
             )
+        if not 0 <= self.cold_users < 1:
+            raise ConfigError(
+                f"Got --cold-users {self.cold_users:g}, expected a share from 0 to below 1."
+            )
+        if self.cold_users and self.by == "column":
+            raise ConfigError(
+                f"Got --cold-users {self.cold_users:g} with --by column, but the source's own "
+                "split already says where every post goes. Split --by user, random or time."
+            )
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> SplitRecipe:
+        """Read what TOML or JSON gives back; what an older release did not store is default."""
+        known = {each.name: stored[each.name] for each in fields(cls) if each.name in stored}
+        return cls(**{**known, "ratio": tuple(stored["ratio"])})
 
 
 @dataclass(frozen=True)
@@ -78,6 +100,30 @@ def parse_ratio(text: str) -> tuple[int, int, int]:
 
 def divide(posts: pl.DataFrame, recipe: SplitRecipe) -> pl.Series:
     """The part of each post (n,), null where the source's own split leaves a post out."""
+    if not recipe.cold_users:
+        return _divide(posts, recipe)
+    users = posts["user"].drop_nulls().unique()
+    cold = posts["user"].is_in(_draw(users, recipe.cold_users, recipe.seed, "users"))
+    warm = ~cold.fill_null(False)
+    parts = pl.repeat("test", posts.height, eager=True).alias("part")
+    return parts.scatter(warm.arg_true(), _divide(posts.filter(warm), recipe))
+
+
+def _draw(names: pl.Series, share: float, seed: int, what: str) -> list[str]:
+    """So large a share of different `names`, drawn by the seed alone, whatever their order."""
+    ordered = names.sort()
+    count = round(share * len(ordered))
+    if not count:
+        raise ConfigError(
+            f"Got --cold-{what} {share:g} of {len(ordered):,} {what}, which is none. "
+            "Give a larger share, or 0."
+        )
+    drawn = np.random.default_rng(seed_of(seed, f"cold {what}")).permutation(len(ordered))[:count]
+    chosen: list[str] = ordered.gather(np.sort(drawn)).to_list()
+    return chosen
+
+
+def _divide(posts: pl.DataFrame, recipe: SplitRecipe) -> pl.Series:
     if recipe.by == "column":
         if posts["part"].null_count() == posts.height:
             raise DatasetError(
@@ -150,11 +196,5 @@ def open_split(dataset: Dataset, name: str) -> Split:
     stored = pl.read_parquet(path)
     if not stored["post"].equals(dataset.posts["post"]):
         raise DatasetError(f"{path} was made for other posts. Make it again: reeltag split.")
-    return Split(name, _read_recipe(path.with_suffix(".toml")), stored["part"])
-
-
-def _read_recipe(path: Path) -> SplitRecipe:
-    stored: dict[str, Any] = read_toml(path, DatasetError)
-    return SplitRecipe(
-        stored["by"], tuple(stored["ratio"]), stored["seed"], stored["min_hashtag_uses"]
-    )
+    recipe = SplitRecipe.of(read_toml(path.with_suffix(".toml"), DatasetError))
+    return Split(name, recipe, stored["part"])
