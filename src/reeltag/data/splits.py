@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from reeltag.data.dataset import Dataset
 from reeltag.data.schema import PARTS
+from reeltag.data.vocabulary import Vocabulary
 from reeltag.errors import ConfigError, DatasetError
 from reeltag.runtime import seed_of
 from reeltag.storage import read_toml, write_parquet, write_toml
@@ -44,6 +45,8 @@ class SplitRecipe:
     """Hashtags with fewer uses in the training part leave the vocabulary."""
     cold_users: float = 0.0
     """Share of the users all of whose posts go to the test part."""
+    cold_hashtags: float = 0.0
+    """Share of the hashtags of both the training and the test part that training never sees."""
 
     def __post_init__(self) -> None:
         if self.by not in get_args(By):
@@ -57,10 +60,11 @@ class SplitRecipe:
             raise ConfigError(
                 f"Got --min-hashtag-uses {self.min_hashtag_uses}, expected 1 or more."
             )
-        if not 0 <= self.cold_users < 1:
-            raise ConfigError(
-                f"Got --cold-users {self.cold_users:g}, expected a share from 0 to below 1."
-            )
+        for what, share in (("users", self.cold_users), ("hashtags", self.cold_hashtags)):
+            if not 0 <= share < 1:
+                raise ConfigError(
+                    f"Got --cold-{what} {share:g}, expected a share from 0 to below 1."
+                )
         if self.cold_users and self.by == "column":
             raise ConfigError(
                 f"Got --cold-users {self.cold_users:g} with --by column, but the source's own "
@@ -76,15 +80,27 @@ class SplitRecipe:
 
 @dataclass(frozen=True)
 class Split:
-    """A stored split: `parts` holds one of train, validation, test or null a post."""
+    """A stored split: `parts` holds one of train, validation, test or null a post.
+
+    cold: hashtags that training must not see, sorted; see `visible`.
+    """
 
     name: str
     recipe: SplitRecipe
     parts: pl.Series
+    cold: tuple[str, ...] = ()
 
     def rows(self, part: str) -> NDArray[np.int64]:
         """Positions (n,) of the posts of `part` in `dataset.posts`."""
         return self.parts.eq_missing(part).arg_true().to_numpy().astype(np.int64)
+
+    def visible(self, posts: pl.DataFrame) -> pl.DataFrame:
+        """The posts of the dataset without cold hashtags, which the test part alone keeps."""
+        if not self.cold:
+            return posts
+        seen = pl.col("hashtags").list.filter(~pl.element().is_in(list(self.cold)))
+        kept = pl.when(self.parts.eq_missing("test")).then("hashtags").otherwise(seen)
+        return posts.with_columns(hashtags=kept)
 
 
 def parse_ratio(text: str) -> tuple[int, int, int]:
@@ -157,17 +173,37 @@ def _divide(posts: pl.DataFrame, recipe: SplitRecipe) -> pl.Series:
     )["part"]
 
 
+def draw_cold(posts: pl.DataFrame, parts: pl.Series, recipe: SplitRecipe) -> tuple[str, ...]:
+    """The cold hashtags, sorted: a share of those that the vocabulary and the test part have."""
+    if not recipe.cold_hashtags:
+        return ()
+    used = posts.select("hashtags", part=parts).explode("hashtags", empty_as_null=False)
+    test = used.filter(pl.col("part") == "test")["hashtags"].unique()
+    train = used.filter(pl.col("part") == "train")["hashtags"]
+    known = Vocabulary.count(train, recipe.min_hashtag_uses).names
+    return tuple(
+        _draw(test.filter(test.is_in(known)), recipe.cold_hashtags, recipe.seed, "hashtags")
+    )
+
+
 def make_split(dataset: Dataset, name: str, recipe: SplitRecipe) -> Split:
     """Divide the posts of `dataset` and store the split under `name`, atomically."""
-    return _store(dataset, Split(name, recipe, divide(dataset.posts, recipe)))
+    parts = divide(dataset.posts, recipe)
+    return _store(dataset, Split(name, recipe, parts, draw_cold(dataset.posts, parts, recipe)))
 
 
 def carry_split(source: Dataset, target: Dataset, name: str) -> Split:
-    """Give the posts of `target`, all of which `source` has, the parts they have there."""
+    """Give the posts of `target`, all of which `source` has, the parts they have there.
+
+    Cold hashtags stay cold, those that no test post of `target` has are forgotten.
+    """
     split = open_split(source, name)
     known = pl.DataFrame({"post": source.posts["post"], "part": split.parts})
     carried = target.posts.select("post").join(known, on="post", how="left", maintain_order="left")
-    return _store(target, Split(name, split.recipe, carried["part"]))
+    tests = target.posts["hashtags"].filter(carried["part"].eq_missing("test"))
+    there = set(tests.explode(empty_as_null=False))
+    cold = tuple(name for name in split.cold if name in there)
+    return _store(target, Split(name, split.recipe, carried["part"], cold))
 
 
 def _store(dataset: Dataset, split: Split) -> Split:
@@ -178,7 +214,8 @@ def _store(dataset: Dataset, split: Split) -> Split:
     if not counts["train"]:
         raise DatasetError(f"Split {name!r} leaves no post to train on: {counts}.")
     folder = dataset.path / "splits"
-    write_toml(folder / f"{name}.toml", {"format": 1, **asdict(split.recipe), "counts": counts})
+    described = {"format": 1, **asdict(split.recipe), "cold": list(split.cold), "counts": counts}
+    write_toml(folder / f"{name}.toml", described)
     table = pl.DataFrame({"post": dataset.posts["post"], "part": parts})
     write_parquet(folder / f"{name}.parquet", table)
     return split
@@ -196,5 +233,6 @@ def open_split(dataset: Dataset, name: str) -> Split:
     stored = pl.read_parquet(path)
     if not stored["post"].equals(dataset.posts["post"]):
         raise DatasetError(f"{path} was made for other posts. Make it again: reeltag split.")
-    recipe = SplitRecipe.of(read_toml(path.with_suffix(".toml"), DatasetError))
-    return Split(name, recipe, stored["part"])
+    described = read_toml(path.with_suffix(".toml"), DatasetError)
+    cold = tuple(described.get("cold", ()))
+    return Split(name, SplitRecipe.of(described), stored["part"], cold)

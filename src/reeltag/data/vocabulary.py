@@ -66,6 +66,10 @@ class Vocabulary:
         )
         return cls(counted["name"].to_list(), counted["len"].to_list())
 
+    def with_unused(self, names: Sequence[str]) -> Vocabulary:
+        """The same and, after them, `names` that it does not hold yet, with 0 uses."""
+        return Vocabulary([*self.names, *names], [*self.counts.tolist(), *[0] * len(names)])
+
     def save(self, path: Path) -> None:
         """Write as Parquet (name, count), atomically."""
         schema = {"name": pl.Utf8, "count": pl.Int64}
