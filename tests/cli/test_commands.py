@@ -97,6 +97,11 @@ def test_evaluate_prints_one_json_object(road: Path, protocol: str) -> None:
     for metric in ("precision", "recall", "f1", "accuracy", "ndcg"):
         assert 0 <= found["metrics"][f"{metric}@3"] <= 1
     assert set(found["by_popularity"]) == {"popular", "relative", "unpopular"}
+    assert set(found["by_history"]) == {"0", "1-4", "5-14", "15+"}
+    assert (
+        found["by_caption"]["repeated"]["posts"] + found["by_caption"]["new"]["posts"]
+        == (found["posts"])
+    )
 
 
 def test_recommend_prints_one_json_object(road: Path) -> None:

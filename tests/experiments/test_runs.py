@@ -50,7 +50,8 @@ def test_a_run_judges_as_it_did_when_trained(run: Path, dataset: Dataset) -> Non
     assert report.metrics == pytest.approx(stored)
     assert set(report.as_json()) == {
         "model", "dataset", "split", "on", "protocol", "posts", "skipped", "hashtags", "metrics",
-        "new_to_user", "by_popularity", "seconds", "posts_per_second", "peak_rss_mb",
+        "new_to_user", "by_popularity", "by_history", "by_caption", "seconds", "posts_per_second",
+        "peak_rss_mb",
     }  # fmt: skip
 
 
