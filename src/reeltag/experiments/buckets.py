@@ -28,7 +28,7 @@ from reeltag.progress import say
 
 _RULE = (
     "Popular hashtags have more than 27 uses on training posts, relatively popular ones 10 to 27, "
-    "unpopular ones fewer; the paper does not say where it counted."
+    "unpopular ones 1 to 9; the paper does not say where it counted."
 )
 
 
