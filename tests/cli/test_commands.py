@@ -97,6 +97,11 @@ def test_evaluate_prints_one_json_object(road: Path, protocol: str) -> None:
     for metric in ("precision", "recall", "f1", "accuracy", "ndcg"):
         assert 0 <= found["metrics"][f"{metric}@3"] <= 1
     assert set(found["by_popularity"]) == {"popular", "relative", "unpopular"}
+    assert set(found["by_history"]) == {"0", "1-4", "5-14", "15+"}
+    assert (
+        found["by_caption"]["repeated"]["posts"] + found["by_caption"]["new"]["posts"]
+        == (found["posts"])
+    )
 
 
 def test_recommend_prints_one_json_object(road: Path) -> None:
@@ -162,6 +167,7 @@ def test_help_teaches() -> None:
         (["split", "core", "--by", "moon"], "--by 'moon'"),
         (["split", "core", "--ratio", "1:2"], "8:1:1"),
         (["split", "core", "--by", "column"], "--map split=COLUMN"),
+        (["split", "core", "--cold-users", "1"], "--cold-users 1"),
         (["filter", "core", "all"], "exists already"),
         (["filter", "core", "new", "--min-user-posts", "-1"], "min_user_posts=-1"),
         (["filter", "core", "new", "--balance-top", "99"], "balance_top=99, but"),

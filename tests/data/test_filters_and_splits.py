@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -221,6 +222,51 @@ def test_split_by_column_needs_the_column(dataset: Dataset) -> None:
         divide(dataset.posts, SplitRecipe("column"))
 
 
+@pytest.mark.parametrize("by", ["user", "random", "time"])
+def test_cold_users_are_held_out_whole(dataset: Dataset, by: Any) -> None:
+    posts = dataset.posts.with_columns(
+        user=pl.when(pl.int_range(pl.len()) % 10 > 0).then("user")  # a tenth of nobody
+    )
+    parts = divide(posts, SplitRecipe(by, seed=2, cold_users=0.25))
+    found = posts.select("user", part=parts).group_by("user").agg(pl.col("part").unique())
+    of_user = {user: set(part) for user, part in found.iter_rows()}
+    cold = {user for user, part in of_user.items() if part == {"test"}}
+    assert len(cold) == 2  # of 8
+    assert None not in cold
+    # The other posts are divided as if there were no others.
+    warm = ~posts["user"].is_in(list(cold)).fill_null(False)
+    alone = divide(posts.filter(warm), SplitRecipe(by, seed=2))
+    assert parts.filter(warm).equals(alone)
+    assert not divide(posts, SplitRecipe(by, seed=3, cold_users=0.25)).equals(parts)
+
+
+def test_cold_users_do_not_depend_on_the_order_of_posts(dataset: Dataset) -> None:
+    recipe = SplitRecipe("random", seed=5, cold_users=0.5)
+
+    def cold(posts: pl.DataFrame) -> set[str]:
+        parts = divide(posts, recipe)
+        return set(posts["user"]) - set(posts["user"].filter(parts != "test"))
+
+    assert len(cold(dataset.posts)) == 4
+    assert cold(dataset.posts) == cold(dataset.posts.reverse())
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
+def test_bad_share_of_cold_users(share: float) -> None:
+    with pytest.raises(ConfigError, match="share from 0 to below 1"):
+        SplitRecipe(cold_users=share)
+
+
+def test_cold_users_that_cannot_be(dataset: Dataset) -> None:
+    with pytest.raises(ConfigError, match="--by column"):
+        SplitRecipe("column", cold_users=0.1)
+    with pytest.raises(ConfigError, match=r"0\.01 of 8 users, which is none"):
+        divide(dataset.posts, SplitRecipe(cold_users=0.01))
+    nobody = dataset.posts.with_columns(user=pl.lit(None, pl.Utf8))
+    with pytest.raises(ConfigError, match="of 0 users"):
+        divide(nobody, SplitRecipe("random", cold_users=0.5))
+
+
 def test_equal_seeds_give_equal_splits(dataset: Dataset) -> None:
     first = divide(dataset.posts, SplitRecipe(seed=4))
     assert first.equals(divide(dataset.posts, SplitRecipe(seed=4)))
@@ -228,8 +274,18 @@ def test_equal_seeds_give_equal_splits(dataset: Dataset) -> None:
 
 
 def test_stored_split_opens_as_it_was(dataset: Dataset) -> None:
-    made = make_split(dataset, "again", SplitRecipe("random", (6, 2, 2), 9, 3))
+    made = make_split(dataset, "again", SplitRecipe("random", (6, 2, 2), 9, 3, 0.3))
     opened = open_split(dataset, "again")
+    assert opened.recipe == made.recipe
+    assert opened.parts.equals(made.parts)
+
+
+def test_a_split_stored_by_an_older_release_opens(dataset: Dataset) -> None:
+    made = make_split(dataset, "older", SplitRecipe(seed=3))
+    path = dataset.path / "splits" / "older.toml"
+    kept = [line for line in path.read_text().splitlines() if not line.startswith("cold")]
+    path.write_text("\n".join(kept))
+    opened = open_split(dataset, "older")
     assert opened.recipe == made.recipe
     assert opened.parts.equals(made.parts)
 

@@ -142,28 +142,6 @@ def test_every_model_is_given_the_same_drawn_hashtags(corpus: Corpus) -> None:
     assert torch.equal(*ranked)
 
 
-def test_new_to_user_and_popularity_are_parts_of_the_whole(corpus: Corpus, tied: Tied) -> None:
-    report = evaluate(tied, corpus)
-    posts = corpus.part("test")
-    training = corpus.training.posts
-    used: dict[int, set[int]] = {}
-    for post, tag in zip(*(t.tolist() for t in corpus.training.triples), strict=True):
-        used.setdefault(int(training.users[post]), set()).add(tag)
-    rows = []
-    for scores, user, positives in zip(
-        scores_of(corpus, tied), posts.users.tolist(), positives_of(corpus), strict=True
-    ):
-        new = positives - used.get(user, set())
-        if new:
-            top = sorted(range(len(scores)), key=lambda j: (-scores[j], j))[:10]
-            rows.append(len(new & set(top)) / len(new))
-    assert report.new_to_user["posts"] == len(rows)
-    if rows:
-        assert report.new_to_user["recall@10"] == pytest.approx(float(np.mean(rows)))
-    uses = sum(bucket["uses"] for bucket in report.by_popularity.values())
-    assert uses == len(posts.hashtags.values)
-
-
 def test_posts_without_a_known_hashtag_are_skipped(corpus: Corpus, tied: Tied) -> None:
     rare = type(corpus.hashtags)(["sea"], [1])
     narrow = Corpus(corpus.dataset, corpus.split, None, rare, corpus.users)

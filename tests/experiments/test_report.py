@@ -70,10 +70,10 @@ def test_the_page_stands_alone(written: Any) -> None:
     reader = read(text)
     assert not re.search(r"https?://|//cdn|@import|url\(|<script|<link|<iframe", text)
     pictures = [attrs for tag, attrs in reader.seen if tag == "img"]
-    assert len(pictures) == 2
-    for attrs in pictures:
+    assert len(pictures) == 3
+    for attrs, metric in zip(pictures, ("recall@10", "recall@10", "NDCG@10"), strict=True):
         assert str(attrs["src"]).startswith("data:image/png;base64,")
-        assert "recall@10" in str(attrs["alt"])
+        assert metric in str(attrs["alt"])
     assert "prefers-color-scheme: dark" in text
     assert "@media print" in text
     assert 'name="viewport"' in text
@@ -109,6 +109,26 @@ def test_the_report_names_the_protocol_and_when_it_is_no_sample(written: Any) ->
     text = (out / "report.md").read_text(encoding="utf-8")
     assert "has no 1,000 other hashtags to sample" in text
     assert "(headline)" in text
+
+
+def test_slices_have_a_table_each_without_empty_groups(written: Any) -> None:
+    out, found, values = written
+    text = (out / "report.md").read_text(encoding="utf-8")
+    results = {name: outcome.results["sampled"] for name, outcome in found.outcomes.items()}
+    first = next(iter(results.values()))
+    assert first.by_history["0"]["posts"].mean == 0
+    for title, groups in (
+        ("ndcg@10 by how many posts the user had in training (sampled)", first.by_history),
+        ("ndcg@10 by caption (sampled)", first.by_caption),
+    ):
+        table = text.split(f"## {title}\n\n")[1].split("\n\n")[0].splitlines()
+        filled = [group for group in groups if groups[group]["posts"].mean]
+        assert table[0] == "| " + " | ".join(["model", *filled]) + " |"
+        assert len(table) == 2 + len(results)
+    shown = values["models"][0]["test"]["full"]
+    assert list(shown["by_history"]) == ["0", "1-4", "5-14", "15+"]
+    assert list(shown["by_caption"]) == ["repeated", "new"]
+    assert (out / "history.png").is_file()
 
 
 def test_best_is_bold_grey_is_grey() -> None:

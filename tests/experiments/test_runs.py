@@ -50,7 +50,8 @@ def test_a_run_judges_as_it_did_when_trained(run: Path, dataset: Dataset) -> Non
     assert report.metrics == pytest.approx(stored)
     assert set(report.as_json()) == {
         "model", "dataset", "split", "on", "protocol", "posts", "skipped", "hashtags", "metrics",
-        "new_to_user", "by_popularity", "seconds", "posts_per_second", "peak_rss_mb",
+        "new_to_user", "by_popularity", "by_history", "by_caption", "seconds", "posts_per_second",
+        "peak_rss_mb",
     }  # fmt: skip
 
 
@@ -128,6 +129,18 @@ def test_another_split_of_the_same_name_is_refused(
     make_split(same, "main", recipe)
     with pytest.raises(RunError, match="made again in another way"):
         evaluate_run(run, same, "test", "full", (10,))
+
+
+def test_a_run_of_an_older_release_is_judged(run: Path, dataset: Dataset, tmp_path: Path) -> None:
+    """One whose description lacks what a split's recipe has gained since."""
+    older = tmp_path / "older"
+    shutil.copytree(run, older)
+    described = (older / "run.toml").read_text()
+    kept = [line for line in described.splitlines() if not line.startswith("cold_")]
+    assert len(kept) < len(described.splitlines())
+    (older / "run.toml").write_text("\n".join(kept))
+    report = evaluate_run(older, dataset, "test", "full", (10,))
+    assert report.metrics == evaluate_run(run, dataset, "test", "full", (10,)).metrics
 
 
 def test_features_can_be_chosen(dataset: Dataset, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from reeltag.data.dataset import Dataset
 from reeltag.errors import ConfigError
+from reeltag.features.backbones import word_vectors
 from reeltag.features.backbones.word_vectors import keep_vectors, kept_vectors, open_vectors
 from reeltag.features.job import extract
 from reeltag.features.registry import make, of_manifest
@@ -58,6 +59,21 @@ def test_every_form_gives_the_same_vectors(form: str, tmp_path: Path) -> None:
     found = vectors.find(list(VECTORS))
     rows = vectors.vectors([row for _, row in found])
     np.testing.assert_allclose(rows, list(VECTORS.values()))
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 1000])
+def test_the_file_is_numpys_however_many_rows_are_held(
+    at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(word_vectors, "_AT_ONCE", at_once)
+    file = written(tmp_path / "v.vec", "glove")
+    with file.open("ab") as stream:
+        stream.write(b"the 9 9 9\nlast 1 2 3\n")  # a word that comes again does not count
+    kept = kept_vectors(keep_vectors(file))
+    rows = np.array([*VECTORS.values(), [1, 2, 3]], dtype=np.float16)
+    np.save(tmp_path / "expected.npy", rows)
+    assert (kept / "vectors.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()
+    assert pl.read_parquet(kept / "words.parquet")["word"].to_list() == [*VECTORS, "last"]
 
 
 def test_words_are_found_in_any_language(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from reeltag.models.registry import build
 from reeltag.models.softmax_model import SoftmaxModel
 from tests.models.contract import TrainedContract
 from tests.models.learning import beats_popularity, by_posts, rows_of, softmax_loss, taught
-from tests.models.test_logo import with_sequences
+from tests.models.sequenced import with_sequences
 
 Weights = Mapping[str, np.ndarray]
 

@@ -15,8 +15,8 @@ from reeltag.errors import MissingFeatureError
 from reeltag.models.contract import Sizes
 from reeltag.models.layers.step_attention import StepAttention
 from reeltag.models.registry import build
+from tests.models.sequenced import lstm, part
 from tests.models.softmax_contract import SoftmaxContract, Weights, sequences
-from tests.models.test_logo import lstm, part
 
 __all__ = ["sequences"]
 

@@ -10,8 +10,8 @@ import torch
 
 from reeltag.data.corpus import Corpus
 from tests.models.learning import by_posts, taught
+from tests.models.sequenced import lstm, part
 from tests.models.softmax_contract import SoftmaxContract, Weights, sequences
-from tests.models.test_logo import lstm, part
 
 __all__ = ["sequences"]
 

@@ -10,113 +10,34 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from reeltag.data.batches import PostBatch, Steps
+from reeltag.data.batches import Steps
 from reeltag.data.corpus import Corpus, open_corpus
 from reeltag.data.dataset import Dataset
-from reeltag.data.feature import Manifest, ragged
-from reeltag.data.splits import SplitRecipe, make_split
-from reeltag.evaluation.ranking import top_k
-from reeltag.models.contract import Sizes, TrainingBatch
-from reeltag.models.layers import catalogue, fused, hashtag_attention
-from reeltag.models.layers.common_space import view_loss
-from reeltag.models.layers.hashtag_attention import HashtagAttention
-from reeltag.models.layers.shortlist import Shortlist
-from reeltag.models.layers.view import View, pool, recurrence
+from reeltag.models.contract import Sizes
 from reeltag.models.logo import Logo
 from reeltag.models.registry import build
 from reeltag.training.checkpoints import Progress
 from reeltag.training.config import TrainingConfig
 from reeltag.training.loop import train
-from tests.conftest import make_dataset
 from tests.models.contract import TrainedContract
+from tests.models.sequenced import (
+    POOLINGS,
+    SMALL,
+    WIDTHS,
+    built,
+    corpus,
+    gradients,
+    lstm,
+    naive_view_loss,
+    part,
+    relu,
+    sigmoid,
+    some,
+    training_batch,
+)
 
-WIDTHS = {"visual": 5, "acoustic": 4, "textual": 3}
-SMALL = {
-    "dim": 6, "hidden_visual": 7, "hidden_acoustic": 5, "hidden_textual": 4, "attention": 8,
-}  # fmt: skip
-POOLINGS = ("attention", "mean", "max", "last")
-
-
-def with_sequences(path: Path) -> Dataset:
-    """The small dataset with 0 to 4 steps of each modality a post; some posts lack one or all."""
-    small = make_dataset(path.with_name(f"{path.name}-posts"))
-    rng = np.random.default_rng(4)
-    features = []
-    for at, (modality, width) in enumerate(WIDTHS.items()):
-        entries = [
-            None
-            if n % 11 == 0 or n % 5 == at
-            else rng.standard_normal((1 + (n + at) % 4, width)) + n % 3
-            for n in range(small.counts["posts"])
-        ]
-        manifest = Manifest(
-            f"{modality}-steps", modality, "test", "sequence", (width,), "float16", "clip",
-            options={"frames": 4},
-        )  # fmt: skip
-        features.append(ragged(manifest, entries))
-    made = Dataset.create(path, small.posts, source={"format": "generated"}, features=features)
-    make_split(made, "main", SplitRecipe())
-    return made
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    """The small dataset with sequences, as LOGO reads it."""
-    made = with_sequences(tmp_path_factory.mktemp("sequences") / "data")
-    return open_corpus(made, "main", reads="sequence")
-
-
-def built(corpus: Corpus, **settings: Any) -> Logo:
-    torch.manual_seed(5)
-    model = build("logo", {**SMALL, **settings}, Sizes.of(corpus.training))
-    assert isinstance(model, Logo)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn_like(parameter) * 0.5)
-    model.fit(corpus.training)
-    return model.eval()
-
-
-def some(corpus: Corpus, count: int = 12) -> PostBatch:
-    return corpus.batch(corpus.part("test"), torch.arange(count))
-
-
-def training_batch(corpus: Corpus, count: int = 24, negatives: int = 3) -> TrainingBatch:
-    own = corpus.training.posts.hashtags.select(torch.arange(count))
-    drawn = torch.randint(
-        len(corpus.hashtags), (len(own.values), negatives),
-        generator=torch.Generator().manual_seed(1),
-    )  # fmt: skip
-    posts = corpus.training.batch(torch.arange(count))
-    return TrainingBatch(posts, own.values, drawn, own.row_of_value)
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
-
-
-def relu(x: np.ndarray) -> np.ndarray:
-    return np.maximum(0, x)
-
-
-def lstm(w: dict[str, np.ndarray], rows: np.ndarray) -> list[np.ndarray]:
-    """Eq. 1, a step at a time; torch stacks the gates as input, forget, cell, output."""
-    width = w["weight_hh_l0"].shape[1]
-    h, c, states = np.zeros(width), np.zeros(width), []
-    for e in rows:
-        gates = w["weight_ih_l0"] @ e + w["bias_ih_l0"] + w["weight_hh_l0"] @ h + w["bias_hh_l0"]
-        i, f, g, o = np.split(gates, 4)
-        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-        h = sigmoid(o) * np.tanh(c)
-        states.append(h)
-    return states
-
-
-def part(w: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {k.removeprefix(prefix): v for k, v in w.items() if k.startswith(prefix)}
+__all__ = ["corpus"]
 
 
 def vector_of(model: Logo, modality: str, rows: np.ndarray, y: np.ndarray) -> np.ndarray | None:
@@ -219,137 +140,6 @@ def test_vectors_are_sequences_of_one_step(dataset: Dataset) -> None:
     assert torch.isfinite(model.scored(some(vectors))).all()
 
 
-@pytest.mark.parametrize("single", [("visual",), ("visual", "textual"), tuple(WIDTHS)])
-@pytest.mark.parametrize("rows", [2, 40, 4000])
-def test_modalities_of_one_step_are_scored_as_by_pairs(
-    corpus: Corpus, single: tuple[str, ...], rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the catalogue spares for them, against the layers that training uses."""
-    monkeypatch.setattr(catalogue, "ROWS", rows)
-    model, posts = built(corpus), some(corpus, 14)
-    for modality in single:
-        steps = posts.steps[f"{modality}-steps"]
-        posts.steps[f"{modality}-steps"] = Steps(steps.values[:, :1], steps.mask[:, :1])
-    encoded = model.encode(posts)
-    hashtags = model.hashtag.expand(14, -1, -1)
-    with torch.no_grad():
-        expected = model._logits(*model._pairs(encoded, hashtags), hashtags)
-    torch.testing.assert_close(model.score_all(encoded), expected, rtol=1e-4, atol=1e-5)
-    every = torch.arange(len(corpus.hashtags)).flip(0).expand(14, -1)
-    torch.testing.assert_close(
-        model.score_pairs(encoded, every), expected.flip(1), rtol=1e-4, atol=1e-5
-    )
-
-
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_masks_against_packed_sequences(pooling: str) -> None:
-    torch.manual_seed(0)
-    view = View(5, 7, 6, pooling, 8, 0.0).eval()  # type: ignore[arg-type]
-    with torch.no_grad():
-        for parameter in view.parameters():
-            parameter.copy_(torch.randn_like(parameter) * 0.5)
-    lengths = torch.tensor([4, 1, 3, 2])
-    mask = torch.arange(4) < lengths.unsqueeze(1)
-    values = torch.randn(4, 4, 5)  # what lies behind the mask is not zero
-    packed, _ = view.lstm(
-        pack_padded_sequence(values, lengths, batch_first=True, enforce_sorted=False)
-    )
-    hidden, _ = pad_packed_sequence(packed, batch_first=True)
-    for states in (view.states(values), view.lstm(values)[0]):
-        torch.testing.assert_close(states[mask], hidden[mask])
-    y = torch.randn(4, 3, 6)
-    found = view.pairs(view.encode(values, mask), y)
-    for row, length in enumerate(lengths.tolist()):
-        h = hidden[row, :length]
-        if view.attention is not None:
-            keys = view.attention.keys(h)
-            asked = view.attention.queries(y[row])
-            a = torch.relu(keys.unsqueeze(0) + asked.unsqueeze(1)) @ view.attention.weight
-            pooled = torch.softmax(a, 1) @ h
-        else:
-            pooled = {"mean": h.mean(0), "max": h.amax(0), "last": h[-1]}[pooling].expand(3, -1)
-        expected = view.tower.rest(view.tower.first(pooled))
-        torch.testing.assert_close(found[row], expected, rtol=1e-4, atol=1e-5)
-
-
-def test_recurrence_has_the_gradients_of_torchs_own() -> None:
-    torch.manual_seed(0)
-    lstm, values = torch.nn.LSTM(5, 7, batch_first=True), torch.randn(3, 4, 5)
-    weight, found = torch.randn(3, 4, 7), []
-    for states in (recurrence(lstm, values), lstm(values)[0]):
-        lstm.zero_grad()
-        (states * weight).sum().backward()
-        found.append((states, *(p.grad for p in lstm.parameters())))
-    for ours, theirs in zip(*found, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
-
-
-def test_pools_of_nothing_are_zeros() -> None:
-    hidden, nothing = torch.randn(2, 3, 4), torch.zeros(2, 3, dtype=torch.bool)
-    for how in ("mean", "max", "last"):
-        assert not pool(hidden, nothing, how).any()
-
-
-def naive_view_loss(x: np.ndarray, there: np.ndarray, hashtags: list[int], weight: float) -> float:
-    """Eq. 5 by double loops, its sums divided by the number of pairs and of coordinates."""
-    apart, alike = [], []
-    rows, views = there.shape
-    for r in range(rows):
-        for m, k in itertools.combinations(range(views), 2):
-            if there[r, m] and there[r, k]:
-                apart.append(((x[r, m] - x[r, k]) ** 2).sum())
-    for r, q in itertools.combinations(range(rows), 2):
-        alike += [
-            ((x[r, m] - x[q, m]) ** 2).sum()
-            for m in range(views)
-            if hashtags[r] == hashtags[q] and there[r, m] and there[q, m]
-        ]
-    total = sum(apart) / max(len(apart), 1) + weight * sum(alike) / max(len(alike), 1)
-    return total / x.shape[2]
-
-
-def test_view_loss_against_double_loops() -> None:
-    torch.manual_seed(0)
-    x, there = torch.randn(30, 3, 4, dtype=torch.float64), torch.rand(30, 3) < 0.7
-    there[3] = False
-    hashtags = torch.randint(100, 106, (30,))
-    for weight in (0.0, 0.05, 2.0):
-        expected = naive_view_loss(x.numpy(), there.numpy(), hashtags.tolist(), weight)
-        assert float(view_loss(x, there, hashtags, weight)) == pytest.approx(expected)
-
-
-def test_view_loss_is_exact_where_vectors_nearly_agree() -> None:
-    """Far from the origin and close together: the plain identity would cancel to noise."""
-    torch.manual_seed(0)
-    x = 100 + 1e-3 * torch.randn(40, 1, 8)
-    there, hashtags = torch.ones(40, 1, dtype=torch.bool), torch.arange(40) % 3
-    expected = naive_view_loss(x.double().numpy(), there.numpy(), hashtags.tolist(), 1.0)
-    assert float(view_loss(x, there, hashtags, 1.0)) == pytest.approx(expected, rel=1e-3)
-
-
-def test_view_loss_without_any_pair_is_zero_with_a_gradient() -> None:
-    x = torch.randn(3, 1, 4, requires_grad=True)
-    loss = view_loss(x, torch.ones(3, 1, dtype=torch.bool), torch.arange(3), 0.05)
-    loss.backward()
-    assert float(loss.detach()) == 0
-    assert x.grad is not None
-    assert not x.grad.any()
-
-
-def test_one_step_is_heeded_alone(corpus: Corpus) -> None:
-    """What training spares for vectors, against the attention it spares."""
-    model = built(corpus, dropout=0.0)
-    view = model._view("visual")
-    hidden, hashtags = torch.randn(9, 1, WIDTHS["visual"]), torch.randn(9, 4, SMALL["dim"])
-    mask = torch.arange(9).unsqueeze(1) % 3 > 0
-    kept = view.encode(hidden, mask)
-    assert view.attention is not None
-    queries = view.attention.queries(hashtags)
-    weights = view.attention.pairs(kept["key"], queries, kept["mask"])
-    expected = view.tower.rest(weights @ kept["step"])
-    torch.testing.assert_close(view.pairs(kept, hashtags), expected)
-
-
 def test_losses_against_loops(corpus: Corpus) -> None:
     """Both losses of a batch from NumPy vectors and scores, a pair at a time."""
     model = built(corpus, dropout=0.0)
@@ -376,18 +166,6 @@ def test_losses_against_loops(corpus: Corpus) -> None:
     assert float(model.loss(batch).detach()) == pytest.approx(np.mean(terms), rel=1e-4)
     both = built(corpus, dropout=0.0, alternate=False)
     assert float(both.loss(batch).detach()) == pytest.approx(of_view + np.mean(terms), rel=1e-4)
-
-
-def gradients(model: Logo, batch: TrainingBatch) -> None:
-    """Two steps give every parameter a finite gradient."""
-    for _ in range(2):
-        loss = model.loss(batch)
-        loss.backward()
-        assert torch.isfinite(loss)
-        model.after_backward(last=False)
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        assert torch.isfinite(parameter.grad).all(), name
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -446,134 +224,6 @@ def test_steps_are_counted_without_reading_the_device(corpus: Corpus) -> None:
             assert on_view == ((step + (7 if restore else 0)) % 2 == 0)
         assert Counted.reads == (restore is not None)
         assert int(model.steps_done) == 4 + (7 if restore else 0)
-
-
-@pytest.mark.parametrize("rows", [1, 3, 40])
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_blocks_do_not_change_scores(
-    corpus: Corpus, pooling: str, rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = built(corpus, pooling=pooling)
-    expected = model.scored(some(corpus))
-    monkeypatch.setattr(catalogue, "ROWS", rows)
-    torch.testing.assert_close(model.scored(some(corpus)), expected)
-    candidates = torch.randint(len(corpus.hashtags), (12, 9))
-    found = model.score_pairs(model.encode(some(corpus)), candidates)
-    torch.testing.assert_close(found, expected.gather(1, candidates))
-
-
-def shortlisted(corpus: Corpus, count: int, **settings: Any) -> Logo:
-    model = built(corpus, shortlist=count, **settings)
-    model.refresh()
-    return model.eval()
-
-
-def exactly(model: Logo, posts: PostBatch) -> torch.Tensor:
-    kept, model.shortlist = model.shortlist, None
-    scores = model.scored(posts)
-    model.shortlist = kept
-    return scores
-
-
-@pytest.mark.parametrize("pooling", ["attention", "mean"])
-@pytest.mark.parametrize("compiled", [True, False])
-def test_a_shortlist_is_exact_and_above_the_rest(
-    corpus: Corpus, pooling: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not compiled:
-        monkeypatch.setattr(fused, "available", lambda: False)
-    model, posts = shortlisted(corpus, 5, pooling=pooling), some(corpus, 14)
-    for steps in posts.steps.values():
-        steps.mask[3] = False
-    assert model.guess is not None
-    assert model.guess.fitted
-    exact, found = exactly(model, posts), model.scored(posts)
-    first = found.topk(5, 1).indices
-    torch.testing.assert_close(found.gather(1, first), exact.gather(1, first))
-    rest = found.scatter(1, first, -torch.inf).amax(1)
-    assert (rest < found.gather(1, first).amin(1)).all()
-    assert torch.isfinite(found).all()
-    nothing = ~torch.stack([s.mask.any(1) for s in posts.steps.values()]).any(0)
-    assert nothing[3]
-    # All alike: the shortlist has the first hashtags, as a stable sort of exact scores has.
-    assert torch.equal(top_k(found[nothing], 5), top_k(exact[nothing], 5))
-
-
-def test_a_shortlist_as_long_as_the_vocabulary_or_not_yet_fitted_is_exact(corpus: Corpus) -> None:
-    posts = some(corpus)
-    unfitted, whole = built(corpus, shortlist=3), shortlisted(corpus, len(corpus.hashtags))
-    for model in (unfitted, whole):
-        assert torch.equal(model.scored(posts), exactly(model, posts))
-
-
-def test_a_shortlist_finds_the_best_of_scores_in_few_directions() -> None:
-    torch.manual_seed(0)
-    directions, mean = torch.randn(6, 400), torch.randn(400)
-    scores = torch.randn(300, 6) @ directions + mean
-    guess = Shortlist(400)
-    guess.fit(scores[:200])
-    assert len(guess.landmarks) == len(guess.landmarks.unique()) == 6
-    torch.testing.assert_close(
-        guess.guess(scores[200:, guess.landmarks]), scores[200:], rtol=0, atol=0.1
-    )
-    alike = Shortlist(400)
-    alike.fit(scores[:1].expand(9, -1))
-    assert not alike.fitted
-
-
-def test_a_shortlist_is_stored_with_the_model_and_may_be_switched_off(
-    corpus: Corpus, tmp_path: Path
-) -> None:
-    model, posts = shortlisted(corpus, 4), some(corpus)
-    save_file(model.tensors(), tmp_path / "model.safetensors")
-    other = build("logo", {**SMALL, "shortlist": 4}, Sizes.of(corpus.training)).eval()
-    assert isinstance(other, Logo)
-    other.load_tensors(load_file(tmp_path / "model.safetensors"))
-    assert torch.equal(other.scored(posts), model.scored(posts))
-    other.refresh()  # without the training posts there is nothing to fit: it keeps what it has
-    assert torch.equal(other.scored(posts), model.scored(posts))
-    other.shortlist = None
-    torch.testing.assert_close(other.scored(posts), built(corpus).scored(posts))
-    assert not any(name.startswith("guess") for name in built(corpus).tensors())
-
-
-def test_scores_follow_the_parameters(corpus: Corpus) -> None:
-    """What is kept of all hashtags is not used after they have changed."""
-    model, posts = built(corpus), some(corpus)
-    before = model.scored(posts)
-    with torch.no_grad():
-        model.hashtag += 0.5
-    changed = model.scored(posts)
-    assert not torch.isclose(before, changed).all()
-    fresh = built(corpus)
-    fresh.load_tensors(model.tensors())
-    assert torch.equal(fresh.scored(posts), changed)
-    optimiser = torch.optim.Adam(model.parameters(), fused=True)
-    model.loss(training_batch(corpus)).backward()
-    optimiser.step()
-    fresh.scored(posts)
-    fresh.load_tensors(model.tensors())
-    assert torch.equal(fresh.scored(posts), model.scored(posts))
-
-
-def test_attention_is_the_same_fused_and_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    attention = HashtagAttention(7, 6, 8, 0.0).eval()
-    with torch.no_grad():
-        attention.weight.normal_()
-        keys, queries = torch.randn(3, 5, 8), torch.randn(9, 8)
-        mask = torch.tensor([[True] * 5, [True] * 2 + [False] * 3, [False] * 5])
-        every = queries.expand(3, -1, -1)
-        found = [attention.catalogue(keys, each, mask) for each in (queries[None], every)]
-        monkeypatch.setattr(fused, "available", lambda: False)
-        found += [attention.catalogue(keys, each, mask) for each in (queries[None], every)]
-        monkeypatch.setattr(hashtag_attention, "_ELEMENTS", 200)  # a hashtag at once
-        found.append(attention.catalogue(keys, queries[None], mask))
-        found = [each.transpose(1, 2) for each in found]
-        found.append(attention.pairs(keys, every, mask))
-    for other in found[1:]:
-        torch.testing.assert_close(found[0], other)
-    torch.testing.assert_close(found[0].sum(2), torch.tensor([[1.0], [1.0], [0.0]]).expand(-1, 9))
 
 
 def test_hashtags_heed_other_steps(corpus: Corpus) -> None:
@@ -666,7 +316,7 @@ def test_learns_what_the_features_tell(dataset: Dataset, tmp_path: Path) -> None
 
 
 class SequenceContract(TrainedContract):
-    """The contract on data with sequences: fixtures of this file."""
+    """The contract on data with sequences."""
 
     settings = SMALL
     uses_users = False

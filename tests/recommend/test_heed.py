@@ -7,23 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
 
 from reeltag.data.batches import single_post
-from reeltag.data.dataset import Dataset
-from reeltag.data.splits import SplitRecipe, make_split
 from reeltag.experiments.train import train_run
-from reeltag.features.job import extract
 from reeltag.features.single import features_of
 from reeltag.models.logo import Logo
 from reeltag.recommend import Recommender
 from reeltag.recommend.heed import Step, heeded, reason_of, steps_of
 from tests.cli.test_commands import reeltag
-from tests.media.clips import write_clip
+from tests.recommend.filmed import filmed
 
-POSTS = 24
 CAPTION = "rain over the harbour zzqx"
 SMALL = {
     "epochs": 2, "dim": 8, "hidden_visual": 8, "hidden_acoustic": 8, "hidden_textual": 8,
@@ -34,24 +29,13 @@ SMALL = {
 def road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Clips with their frames, sound and words, and runs on some of the modalities."""
     folder = tmp_path_factory.mktemp("heed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REELTAG_CACHE", str(folder / "cache"))
-        clips = [write_clip(folder / f"{n}.mp4", frames=25, noise=n) for n in range(3)]
-        posts = pl.DataFrame(
-            {
-                "post": [f"p{n}" for n in range(POSTS)],
-                "user": [f"u{n % 2}" for n in range(POSTS)],
-                "caption": ["rain over the sea", "a harbour"] * (POSTS // 2),
-                "hashtags": [[f"by{n % 2}", f"t{n % 3}"] for n in range(POSTS)],
-                "clip": [str(clips[n % 3]) for n in range(POSTS)],
-            }
-        )
-        dataset = Dataset.create(folder / "data", posts, source={"format": "generated"})
-        extract(
-            dataset, visual=["efficientnet-lite1-frames:frames=4"], acoustic=["spectrogram"],
-            textual=["glove", "minilm"], workers=1,
-        )  # fmt: skip
-        make_split(dataset, "main", SplitRecipe())
+    with filmed(
+        folder,
+        ["rain over the sea", "a harbour"] * 12,
+        visual=["efficientnet-lite1-frames:frames=4"],
+        acoustic=["spectrogram"],
+        textual=["glove", "minilm"],
+    ) as dataset:
         for name, settings in {
             "logo": {},
             "visual": {"features": "visual"},

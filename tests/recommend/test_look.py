@@ -8,47 +8,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 
 from reeltag.data.batches import single_post
-from reeltag.data.dataset import Dataset
-from reeltag.data.splits import SplitRecipe, make_split
 from reeltag.errors import ConfigError
 from reeltag.experiments.train import train_run
-from reeltag.features.job import extract
 from reeltag.features.single import features_of
 from reeltag.models.contract import Attentive
 from reeltag.recommend import Recommender
 from reeltag.recommend.attention_picture import WIDTH, check_picture, draw_answers
 from reeltag.recommend.look import Look, look_of
 from tests.cli.test_commands import reeltag
-from tests.media.clips import write_clip
+from tests.recommend.filmed import filmed
 
 images = pytest.importorskip("PIL.Image")
 GRID = "visual-efficientnet-lite1-regions"
-POSTS = 20
 
 
 @pytest.fixture(scope="module")
 def road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with clips, their regions and runs of a model with attention and one without."""
     folder = tmp_path_factory.mktemp("look")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REELTAG_CACHE", str(folder / "cache"))
-        clips = [write_clip(folder / f"{n}.mp4", frames=25, noise=n) for n in range(3)]
-        posts = pl.DataFrame(
-            {
-                "post": [f"p{n}" for n in range(POSTS)],
-                "user": [f"u{n % 2}" for n in range(POSTS)],
-                "caption": ["a day"] * POSTS,
-                "hashtags": [[f"by{n % 2}", f"t{n % 3}"] for n in range(POSTS)],
-                "clip": [str(clips[n % 3]) for n in range(POSTS)],
-            }
-        )
-        dataset = Dataset.create(folder / "data", posts, source={"format": "generated"})
-        extract(dataset, visual=["efficientnet-lite1-regions"], workers=1)
-        make_split(dataset, "main", SplitRecipe())
+    with filmed(folder, ["a day"] * 20, visual=["efficientnet-lite1-regions"]) as dataset:
         for model in ("uhman", "uhman-a", "popularity"):
             settings = {} if model == "popularity" else {"epochs": 2, "dim": 8}
             train_run(dataset, "main", model, settings, folder / model)

@@ -53,8 +53,18 @@ def command(
         note=f"{report.seconds:.1f} s, {report.posts_per_second:,.0f} posts/s, "
         f"{report.peak_rss_mb:,.0f} MiB",
     )
-    groups = {"new to the user": report.new_to_user, **report.by_popularity}
+    hashtags = {"new to the user": report.new_to_user, **report.by_popularity}
+    posts = {
+        **{f"user of {count} posts": found for count, found in report.by_history.items()},
+        **{f"{kind} caption": found for kind, found in report.by_caption.items()},
+    }
     names = list(report.new_to_user)
     print_table(
-        "By kind of hashtag", ["kind", *names], [[g, *v.values()] for g, v in groups.items()]
+        "By kind of hashtag", ["kind", *names], [[g, *v.values()] for g, v in hashtags.items()]
+    )
+    print_table(
+        "By kind of post",
+        ["kind", *names],
+        [[g, *v.values()] for g, v in posts.items()],
+        note="A user's posts are those of the training part.",
     )

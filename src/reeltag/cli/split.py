@@ -23,12 +23,30 @@ def command(
     min_hashtag_uses: int = typer.Option(
         1, help="Hashtags with fewer uses in the training part leave the vocabulary."
     ),
+    cold_users: float = typer.Option(
+        0.0, help="Share of the users (0 to below 1) all of whose posts go to the test part."
+    ),
+    cold_hashtags: float = typer.Option(
+        0.0,
+        help="Share (0 to below 1) of the hashtags that both training and test use which training "
+        "never sees; they stay in the catalogue with 0 uses.",
+    ),
 ) -> None:
     """Divide the posts of a dataset; a dataset can hold many splits.
 
     Example: reeltag split news5 --name main --by user --seed 0
     """
-    recipe = SplitRecipe(by, parse_ratio(ratio), seed, min_hashtag_uses)  # type: ignore[arg-type]
+    recipe = SplitRecipe(
+        by,  # type: ignore[arg-type]
+        parse_ratio(ratio),
+        seed,
+        min_hashtag_uses,
+        cold_users,
+        cold_hashtags,
+    )
     split = make_split(Dataset.open(dataset), name, recipe)
     rows = [[part, len(split.rows(part))] for part in PARTS]
-    print_table(f"{dataset}: split {name!r} by {by}", ["part", "posts"], rows)
+    note = (
+        f"{len(split.cold):,} hashtags are cold: training does not see them." if split.cold else ""
+    )
+    print_table(f"{dataset}: split {name!r} by {by}", ["part", "posts"], rows, note=note)

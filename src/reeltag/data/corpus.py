@@ -2,7 +2,8 @@
 
 `Corpus.training` is all a model ever learns from: its vocabularies, posts and features
 are those of the training part alone, so nothing of a validation or test post can leak
-into a count, a graph, a history or a normaliser.
+into a count, a graph, a history or a normaliser. Cold hashtags of the split stand in the
+vocabulary, as names without a use: training and validation posts are read without them.
 """
 
 from __future__ import annotations
@@ -140,12 +141,14 @@ class Corpus:
         """
         self.dataset, self.split, self.reads_pieces = dataset, split, pieces
         self._reads: Kind = reads
-        train = dataset.posts[split.rows("train")]
+        self.posts = split.visible(dataset.posts)
+        """As models may see them: cold hashtags are on test posts alone."""
+        train = self.posts[split.rows("train")]
         if hashtags is None:
             hashtags = Vocabulary.count(
                 train["hashtags"].explode(empty_as_null=True), split.recipe.min_hashtag_uses
-            )
-        if not len(hashtags):
+            ).with_unused(split.cold)
+        if not hashtags.counts.any():
             raise DatasetError(
                 f"No hashtag is used {split.recipe.min_hashtag_uses} times or more in the training "
                 f"part of split {split.name!r}, so there is nothing to recommend."
@@ -165,16 +168,16 @@ class Corpus:
 
     @cached_property
     def _words(self) -> pl.Series:
-        return words_column(self.dataset.posts["caption"])
+        return words_column(self.posts["caption"])
 
     @cached_property
     def _pieces(self) -> pl.Series:
-        return pieces_column(self.dataset.posts["caption"])
+        return pieces_column(self.posts["caption"])
 
     @cached_property
     def training(self) -> TrainingSet:
         """What models learn from."""
-        captions = self.dataset.posts["caption"].gather(self.split.rows("train"))
+        captions = self.posts["caption"].gather(self.split.rows("train"))
         return TrainingSet(
             self.part("train"),
             self.hashtags,
@@ -191,7 +194,7 @@ class Corpus:
 
     def posts_at(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Posts:
         """The posts at `rows` of the dataset, numbered by this corpus's vocabularies."""
-        chosen = self.dataset.posts.select("user", "hashtags", "time")[rows]
+        chosen = self.posts.select("user", "hashtags", "time")[rows]
         lengths = chosen["hashtags"].list.len().to_numpy().astype(np.int64)
         owner = torch.from_numpy(np.repeat(np.arange(len(rows)), lengths))
         ids = torch.from_numpy(
@@ -218,7 +221,7 @@ class Corpus:
         posts alone follow. Counts, words and what is known about users are taken anew.
         """
         split = self.split.with_validation()
-        train = self.dataset.posts[split.rows("train")]
+        train = split.visible(self.dataset.posts)[split.rows("train")]
         return Corpus(
             self.dataset,
             split,

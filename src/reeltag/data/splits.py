@@ -5,14 +5,18 @@
     by time     oldest posts train, newest test: nothing from the future is learned
     by column   the source's own split (`--map split=COL` at import)
 
-A split is `splits/<name>.parquet` (post, part) and `splits/<name>.toml`, how it was made.
+Before that, `cold_users` holds a share of the users out whole; after it, `cold_hashtags` hides
+a share of the hashtags from training. Both are drawn by the seed.
+
+A split is `splits/<name>.parquet` (post, part) and `splits/<name>.toml`, how it was made and
+which hashtags are cold.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -21,7 +25,9 @@ from numpy.typing import NDArray
 
 from reeltag.data.dataset import Dataset
 from reeltag.data.schema import PARTS
+from reeltag.data.vocabulary import Vocabulary
 from reeltag.errors import ConfigError, DatasetError
+from reeltag.runtime import seed_of
 from reeltag.storage import read_toml, write_parquet, write_toml
 
 By = Literal["user", "random", "time", "column"]
@@ -37,6 +43,10 @@ class SplitRecipe:
     seed: int = 0
     min_hashtag_uses: int = 1
     """Hashtags with fewer uses in the training part leave the vocabulary."""
+    cold_users: float = 0.0
+    """Share of the users all of whose posts go to the test part."""
+    cold_hashtags: float = 0.0
+    """Share of the hashtags of both the training and the test part that training never sees."""
 
     def __post_init__(self) -> None:
         if self.by not in get_args(By):
@@ -50,15 +60,35 @@ class SplitRecipe:
             raise ConfigError(
                 f"Got --min-hashtag-uses {self.min_hashtag_uses}, expected 1 or more."
             )
+        for what, share in (("users", self.cold_users), ("hashtags", self.cold_hashtags)):
+            if not 0 <= share < 1:
+                raise ConfigError(
+                    f"Got --cold-{what} {share:g}, expected a share from 0 to below 1."
+                )
+        if self.cold_users and self.by == "column":
+            raise ConfigError(
+                f"Got --cold-users {self.cold_users:g} with --by column, but the source's own "
+                "split already says where every post goes. Split --by user, random or time."
+            )
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> SplitRecipe:
+        """Read what TOML or JSON gives back; what an older release did not store is default."""
+        known = {each.name: stored[each.name] for each in fields(cls) if each.name in stored}
+        return cls(**{**known, "ratio": tuple(stored["ratio"])})
 
 
 @dataclass(frozen=True)
 class Split:
-    """A stored split: `parts` holds one of train, validation, test or null a post."""
+    """A stored split: `parts` holds one of train, validation, test or null a post.
+
+    cold: hashtags that training must not see, sorted; see `visible`.
+    """
 
     name: str
     recipe: SplitRecipe
     parts: pl.Series
+    cold: tuple[str, ...] = ()
 
     def rows(self, part: str) -> NDArray[np.int64]:
         """Positions (n,) of the posts of `part` in `dataset.posts`."""
@@ -67,7 +97,15 @@ class Split:
     def with_validation(self) -> Split:
         """The same with the validation posts among the training posts."""
         parts = self.parts.replace({"validation": "train"})
-        return Split(self.name, self.recipe, parts)
+        return replace(self, parts=parts)
+
+    def visible(self, posts: pl.DataFrame) -> pl.DataFrame:
+        """The posts of the dataset without cold hashtags, which the test part alone keeps."""
+        if not self.cold:
+            return posts
+        seen = pl.col("hashtags").list.filter(~pl.element().is_in(list(self.cold)))
+        kept = pl.when(self.parts.eq_missing("test")).then("hashtags").otherwise(seen)
+        return posts.with_columns(hashtags=kept)
 
 
 def parse_ratio(text: str) -> tuple[int, int, int]:
@@ -83,6 +121,30 @@ def parse_ratio(text: str) -> tuple[int, int, int]:
 
 def divide(posts: pl.DataFrame, recipe: SplitRecipe) -> pl.Series:
     """The part of each post (n,), null where the source's own split leaves a post out."""
+    if not recipe.cold_users:
+        return _divide(posts, recipe)
+    users = posts["user"].drop_nulls().unique()
+    cold = posts["user"].is_in(_draw(users, recipe.cold_users, recipe.seed, "users"))
+    warm = ~cold.fill_null(False)
+    parts = pl.repeat("test", posts.height, eager=True).alias("part")
+    return parts.scatter(warm.arg_true(), _divide(posts.filter(warm), recipe))
+
+
+def _draw(names: pl.Series, share: float, seed: int, what: str) -> list[str]:
+    """So large a share of different `names`, drawn by the seed alone, whatever their order."""
+    ordered = names.sort()
+    count = round(share * len(ordered))
+    if not count:
+        raise ConfigError(
+            f"Got --cold-{what} {share:g} of {len(ordered):,} {what}, which is none. "
+            "Give a larger share, or 0."
+        )
+    drawn = np.random.default_rng(seed_of(seed, f"cold {what}")).permutation(len(ordered))[:count]
+    chosen: list[str] = ordered.gather(np.sort(drawn)).to_list()
+    return chosen
+
+
+def _divide(posts: pl.DataFrame, recipe: SplitRecipe) -> pl.Series:
     if recipe.by == "column":
         if posts["part"].null_count() == posts.height:
             raise DatasetError(
@@ -116,17 +178,37 @@ def divide(posts: pl.DataFrame, recipe: SplitRecipe) -> pl.Series:
     )["part"]
 
 
+def draw_cold(posts: pl.DataFrame, parts: pl.Series, recipe: SplitRecipe) -> tuple[str, ...]:
+    """The cold hashtags, sorted: a share of those that the vocabulary and the test part have."""
+    if not recipe.cold_hashtags:
+        return ()
+    used = posts.select("hashtags", part=parts).explode("hashtags", empty_as_null=False)
+    test = used.filter(pl.col("part") == "test")["hashtags"].unique()
+    train = used.filter(pl.col("part") == "train")["hashtags"]
+    known = Vocabulary.count(train, recipe.min_hashtag_uses).names
+    return tuple(
+        _draw(test.filter(test.is_in(known)), recipe.cold_hashtags, recipe.seed, "hashtags")
+    )
+
+
 def make_split(dataset: Dataset, name: str, recipe: SplitRecipe) -> Split:
     """Divide the posts of `dataset` and store the split under `name`, atomically."""
-    return _store(dataset, Split(name, recipe, divide(dataset.posts, recipe)))
+    parts = divide(dataset.posts, recipe)
+    return _store(dataset, Split(name, recipe, parts, draw_cold(dataset.posts, parts, recipe)))
 
 
 def carry_split(source: Dataset, target: Dataset, name: str) -> Split:
-    """Give the posts of `target`, all of which `source` has, the parts they have there."""
+    """Give the posts of `target`, all of which `source` has, the parts they have there.
+
+    Cold hashtags stay cold, those that no test post of `target` has are forgotten.
+    """
     split = open_split(source, name)
     known = pl.DataFrame({"post": source.posts["post"], "part": split.parts})
     carried = target.posts.select("post").join(known, on="post", how="left", maintain_order="left")
-    return _store(target, Split(name, split.recipe, carried["part"]))
+    tests = target.posts["hashtags"].filter(carried["part"].eq_missing("test"))
+    there = set(tests.explode(empty_as_null=False))
+    cold = tuple(name for name in split.cold if name in there)
+    return _store(target, Split(name, split.recipe, carried["part"], cold))
 
 
 def _store(dataset: Dataset, split: Split) -> Split:
@@ -137,7 +219,8 @@ def _store(dataset: Dataset, split: Split) -> Split:
     if not counts["train"]:
         raise DatasetError(f"Split {name!r} leaves no post to train on: {counts}.")
     folder = dataset.path / "splits"
-    write_toml(folder / f"{name}.toml", {"format": 1, **asdict(split.recipe), "counts": counts})
+    described = {"format": 1, **asdict(split.recipe), "cold": list(split.cold), "counts": counts}
+    write_toml(folder / f"{name}.toml", described)
     table = pl.DataFrame({"post": dataset.posts["post"], "part": parts})
     write_parquet(folder / f"{name}.parquet", table)
     return split
@@ -155,11 +238,6 @@ def open_split(dataset: Dataset, name: str) -> Split:
     stored = pl.read_parquet(path)
     if not stored["post"].equals(dataset.posts["post"]):
         raise DatasetError(f"{path} was made for other posts. Make it again: reeltag split.")
-    return Split(name, _read_recipe(path.with_suffix(".toml")), stored["part"])
-
-
-def _read_recipe(path: Path) -> SplitRecipe:
-    stored: dict[str, Any] = read_toml(path, DatasetError)
-    return SplitRecipe(
-        stored["by"], tuple(stored["ratio"]), stored["seed"], stored["min_hashtag_uses"]
-    )
+    described = read_toml(path.with_suffix(".toml"), DatasetError)
+    cold = tuple(described.get("cold", ()))
+    return Split(name, SplitRecipe.of(described), stored["part"], cold)

@@ -79,6 +79,8 @@ def _split(dataset: Dataset, name: str) -> dict[str, Any]:
         "by": split.recipe.by,
         "seed": split.recipe.seed,
         "min_hashtag_uses": split.recipe.min_hashtag_uses,
+        "cold_users": split.recipe.cold_users,
+        "cold_hashtags": split.recipe.cold_hashtags,
         "counts": {part: len(split.rows(part)) for part in ("train", "validation", "test")},
     }
 

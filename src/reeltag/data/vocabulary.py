@@ -76,6 +76,10 @@ class Vocabulary:
         held = self.names + [name for name in found.names if grow and name not in self.index]
         return Vocabulary(held, [counts.get(name, 0) for name in held])
 
+    def with_unused(self, names: Sequence[str]) -> Vocabulary:
+        """The same and, after them, `names` that it does not hold yet, with 0 uses."""
+        return Vocabulary([*self.names, *names], [*self.counts.tolist(), *[0] * len(names)])
+
     def save(self, path: Path) -> None:
         """Write as Parquet (name, count), atomically."""
         schema = {"name": pl.Utf8, "count": pl.Int64}

@@ -8,25 +8,29 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from reeltag.data.corpus import Corpus, Posts
-from reeltag.data.ragged import Ragged
-from reeltag.evaluation.metrics import hits_of, ranking_metrics
+from reeltag.data.corpus import Corpus
 from reeltag.evaluation.protocols import Judged, Protocol, judge
 from reeltag.evaluation.ranking import DEFAULT_BUDGET
+from reeltag.evaluation.slices import (
+    caption_groups,
+    history_groups,
+    new_to_user,
+    of_hashtags,
+    of_posts,
+    popularity_buckets,
+)
 from reeltag.models.contract import Model
 from reeltag.runtime import peak_rss_mb
-
-POPULAR, UNPOPULAR = 27, 10
-"""LOGO §4: popular hashtags have more than 27 training uses, unpopular ones fewer than 10."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `reeltag evaluate --json` prints. Every metric is a mean over judged posts."""
+    """What `reeltag evaluate --json` prints. Every metric is a mean over judged posts.
+
+    `new_to_user` and what begins with `by_` are parts of these (`reeltag.evaluation.slices`).
+    """
 
     model: str
     dataset: str
@@ -39,6 +43,8 @@ class Report:
     metrics: dict[str, float]
     new_to_user: dict[str, float]
     by_popularity: dict[str, dict[str, float]]
+    by_history: dict[str, dict[str, float]]
+    by_caption: dict[str, dict[str, float]]
     seconds: float
     posts_per_second: float
     peak_rss_mb: float
@@ -67,11 +73,21 @@ def evaluate(
     start = time.perf_counter()
     judged = judge(model, corpus, posts, protocol, tops, seed, budget)
     seconds = time.perf_counter() - start
-    fresh = _subset(judged, new_to_user(corpus, posts, judged), tops, corpus)
+    H = len(corpus.hashtags)
+    # Counted anew: those of a run that was fitted again are of more posts.
+    uses = np.bincount(corpus.training.triples[1].numpy(), minlength=H)
+    fresh = of_hashtags(judged, new_to_user(corpus, posts, judged, on), tops, H)
     buckets = {
-        name: _subset(judged, chosen[judged.positives.values], tops, corpus)
-        for name, chosen in popularity_buckets(corpus.hashtags.counts).items()
+        name: of_hashtags(judged, chosen[judged.positives.values], tops, H)
+        for name, chosen in popularity_buckets(uses).items()
     }
+    histories, captions = (
+        {
+            name: of_posts(judged, chosen[judged.posts], tops).means()
+            for name, chosen in kind.items()
+        }
+        for kind in (history_groups(corpus, posts), caption_groups(corpus, posts))
+    )
     return Report(
         model=model.name,
         dataset=corpus.dataset.path.name,
@@ -80,56 +96,15 @@ def evaluate(
         protocol=protocol,
         posts=len(judged.posts),
         skipped=judged.skipped,
-        hashtags=len(corpus.hashtags),
+        hashtags=H,
         metrics={name: float(value.mean()) for name, value in judged.values.items()},
-        new_to_user=_means(*fresh),
-        by_popularity={name: _means(*found) for name, found in buckets.items()},
+        new_to_user=fresh.means(),
+        by_popularity={name: found.means() for name, found in buckets.items()},
+        by_history=histories,
+        by_caption=captions,
         seconds=seconds,
         posts_per_second=len(judged.posts) / seconds,
         peak_rss_mb=peak_rss_mb(),
         judged=judged,
-        bucket_values={name: values for name, (values, _) in buckets.items()},
+        bucket_values={name: found.values for name, found in buckets.items()},
     )
-
-
-def new_to_user(corpus: Corpus, posts: Posts, judged: Judged) -> Tensor:
-    """Which judged positives (m,) the post's user never used in training.
-
-    A post of nobody, or of a user unknown to training, has only new ones.
-    """
-    H = len(corpus.hashtags)
-    training = corpus.training
-    owner, tags = training.triples
-    used = torch.unique(training.posts.users[owner] * H + tags)
-    users = posts.users[judged.posts][judged.positives.row_of_value]
-    return (users < 0) | ~torch.isin(users * H + judged.positives.values, used)
-
-
-def popularity_buckets(counts: NDArray[np.int64]) -> dict[str, Tensor]:
-    """Hashtags (H,) by training uses: popular (> 27), relative (10-27), unpopular (< 10)."""
-    uses = torch.from_numpy(counts)
-    popular, unpopular = uses > POPULAR, uses < UNPOPULAR
-    return {"popular": popular, "relative": ~popular & ~unpopular, "unpopular": unpopular}
-
-
-def _subset(
-    judged: Judged, chosen: Tensor, tops: Sequence[int], corpus: Corpus
-) -> tuple[dict[str, Tensor], int]:
-    """Recall and NDCG over some of the positives (m,), in the ranking of all hashtags.
-
-    Returns each metric's value for every post that has one of them, and how many there are.
-    """
-    rows = judged.positives.row_of_value[chosen]
-    some = Ragged.from_pairs(rows, judged.positives.values[chosen], len(judged.positives))
-    hits = hits_of(judged.ranked, some, len(corpus.hashtags))
-    there = some.lengths > 0
-    values = ranking_metrics(hits[there], some.lengths[there], tops)
-    kept = {name: values[name] for k in sorted(tops) for name in (f"recall@{k}", f"ndcg@{k}")}
-    return kept, int(chosen.sum())
-
-
-def _means(values: dict[str, Tensor], uses: int) -> dict[str, float]:
-    """Means over posts, 0 where there is none; how many posts and uses they are of."""
-    posts = len(next(iter(values.values())))
-    means = {name: float(value.mean()) if posts else 0.0 for name, value in values.items()}
-    return {**means, "posts": posts, "uses": uses}

@@ -20,7 +20,7 @@ from reeltag.data.filters import apply_restriction, restrict_dataset
 from reeltag.data.schema import conform
 from reeltag.data.splits import carry_split
 from reeltag.errors import ReelTagError, RunError
-from reeltag.evaluation.evaluate import popularity_buckets
+from reeltag.evaluation.slices import popularity_buckets
 from reeltag.experiments.compare import Comparison, compare
 from reeltag.experiments.order import Order
 from reeltag.experiments.report import write_reports
@@ -28,7 +28,7 @@ from reeltag.progress import say
 
 _RULE = (
     "Popular hashtags have more than 27 uses on training posts, relatively popular ones 10 to 27, "
-    "unpopular ones fewer; the paper does not say where it counted."
+    "unpopular ones 1 to 9; the paper does not say where it counted."
 )
 
 

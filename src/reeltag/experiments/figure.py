@@ -73,8 +73,12 @@ def show_posts(
     """
     posts = _choose(dataset, plan.split, users)
     rows = posts["row"].to_numpy().astype(np.int64)
-    train = open_split(dataset, plan.split).rows("train")
-    past = dataset.posts[train].select("user", "hashtags").explode("hashtags", empty_as_null=False)
+    split = open_split(dataset, plan.split)
+    past = (
+        split.visible(dataset.posts)[split.rows("train")]
+        .select("user", "hashtags")
+        .explode("hashtags", empty_as_null=False)
+    )
     tags: dict[str, list[list[str]]] = {}
     for model in models:
         run = load_run(run_path(out, model, plan.seeds_of(model)[0]), plan.device)
@@ -111,7 +115,7 @@ def show_posts(
 def _choose(dataset: Dataset, split: str, users: Sequence[str]) -> pl.DataFrame:
     """One test post a user, with a hashtag known from training; the richest in hashtags."""
     opened = open_split(dataset, split)
-    train = dataset.posts[opened.rows("train")]
+    train = opened.visible(dataset.posts)[opened.rows("train")]
     known = train["hashtags"].explode(empty_as_null=False).unique()
     tests = dataset.posts[opened.rows("test")].with_columns(row=pl.Series(opened.rows("test")))
     tests = tests.filter(

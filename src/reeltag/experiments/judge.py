@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from reeltag.data.corpus import Corpus
 from reeltag.data.dataset import Dataset
-from reeltag.data.splits import open_split
+from reeltag.data.splits import SplitRecipe, open_split
 from reeltag.errors import ConfigError, RunError
 from reeltag.evaluation.evaluate import Report, evaluate
 from reeltag.evaluation.protocols import Protocol
@@ -59,8 +58,7 @@ def corpus_of(run: Run, dataset: Dataset) -> Corpus:
                 f"{run.path} was trained on (their manifests differ). Train again."
             )
     recipe = run.description["split"]
-    now = asdict(corpus.split.recipe)
-    if any(recipe[key] != (list(v) if isinstance(v, tuple) else v) for key, v in now.items()):
+    if SplitRecipe.of(recipe) != corpus.split.recipe:
         raise RunError(
             f"Split {recipe['name']!r} of {dataset.path} was made again in another way since "
             f"{run.path} was trained. Train again."

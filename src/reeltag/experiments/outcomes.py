@@ -46,6 +46,8 @@ class Result:
     metrics: dict[str, Spread]
     new_to_user: dict[str, Spread]
     by_popularity: dict[str, dict[str, Spread]]
+    by_history: dict[str, dict[str, Spread]]
+    by_caption: dict[str, dict[str, Spread]]
     posts_per_second: Spread
     judged: NDArray[np.int64] = field(repr=False)
     """Positions (n,) of the judged posts in the part."""
@@ -65,10 +67,9 @@ class Result:
             hashtags=first.hashtags,
             metrics=spreads(report.metrics for report in reports),
             new_to_user=spreads(report.new_to_user for report in reports),
-            by_popularity={
-                bucket: spreads(report.by_popularity[bucket] for report in reports)
-                for bucket in first.by_popularity
-            },
+            by_popularity=_each([report.by_popularity for report in reports]),
+            by_history=_each([report.by_history for report in reports]),
+            by_caption=_each([report.by_caption for report in reports]),
             posts_per_second=Spread(tuple(report.posts_per_second for report in reports)),
             judged=first.judged.posts.numpy(),
             values=_over_seeds([report.judged.values for report in reports]),
@@ -95,6 +96,8 @@ class Result:
             "metrics": _json(self.metrics),
             "new_to_user": _json(self.new_to_user),
             "by_popularity": {name: _json(found) for name, found in self.by_popularity.items()},
+            "by_history": {name: _json(found) for name, found in self.by_history.items()},
+            "by_caption": {name: _json(found) for name, found in self.by_caption.items()},
             "posts_per_second": self.posts_per_second.as_json(),
         }
 
@@ -150,6 +153,11 @@ def spreads(found: Iterable[Mapping[str, float]]) -> dict[str, Spread]:
     """One `Spread` a key from one mapping a seed."""
     rows = list(found)
     return {key: Spread(tuple(float(row[key]) for row in rows)) for key in rows[0]}
+
+
+def _each(found: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, Spread]]:
+    """The spreads of each group; every seed's report has the same groups."""
+    return {group: spreads(report[group] for report in found) for group in found[0]}
 
 
 def _json(found: Mapping[str, Spread]) -> dict[str, Any]:

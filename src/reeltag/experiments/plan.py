@@ -10,7 +10,7 @@ from typing import Any
 
 from reeltag.data.corpus import choose_features
 from reeltag.data.dataset import Dataset
-from reeltag.data.splits import open_split
+from reeltag.data.splits import SplitRecipe, open_split
 from reeltag.errors import ConfigError, RunError
 from reeltag.evaluation.protocols import Protocol
 from reeltag.models.contract import Trained
@@ -138,7 +138,7 @@ def check_stored(dataset: Dataset, plan: Plan, name: str, seed: int, path: Path)
         "training": _plain(training.model_dump()),
         "features": sorted(chosen),
         "posts": dataset.description["sha256"]["posts.parquet"],
-        "split": [plan.split, recipe.by, recipe.seed],
+        "split": (plan.split, recipe),
     }
     found = {
         "model": stored["model"],
@@ -146,7 +146,7 @@ def check_stored(dataset: Dataset, plan: Plan, name: str, seed: int, path: Path)
         "training": stored["training"],
         "features": sorted(feature["name"] for feature in stored["features"]),
         "posts": stored["dataset"]["sha256"]["posts.parquet"],
-        "split": [stored["split"][key] for key in ("name", "by", "seed")],
+        "split": (stored["split"]["name"], SplitRecipe.of(stored["split"])),
     }
     other = [key for key in expected if expected[key] != found[key]]
     if other:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from reeltag.errors import MissingExtraError
 from reeltag.experiments.compare import Comparison
+from reeltag.experiments.outcomes import Spread
 
 LIGHT, DARK = "light", "dark"
 _INK = {LIGHT: "#1f2328", DARK: "#e6e8eb"}
@@ -18,7 +19,16 @@ _SOFT = {LIGHT: "#6b7078", DARK: "#9aa1ab"}
 _GRID = {LIGHT: "#dfe2e6", DARK: "#3a3f47"}
 _ACCENT = {LIGHT: "#0b6e4f", DARK: "#4cc38a"}
 _PLAIN = {LIGHT: "#5b7fb5", DARK: "#7aa2e3"}
-_BUCKETS = {LIGHT: ("#173f5f", "#3f8f8b", "#e0a030"), DARK: ("#6ea8fe", "#5fc9b8", "#f2c14e")}
+_GROUPS = {
+    LIGHT: ("#173f5f", "#3f8f8b", "#e0a030", "#c0563b"),
+    DARK: ("#6ea8fe", "#5fc9b8", "#f2c14e", "#f08a6c"),
+}
+_POPULARITIES = {
+    "popular": "popular (> 27 uses)",
+    "relative": "relative (10-27)",
+    "unpopular": "unpopular (1-9)",
+    "unseen": "unseen (0)",
+}
 _DPI = 160
 
 
@@ -47,7 +57,7 @@ def matplotlib_figure() -> Any:
 
 def plots_of(found: Comparison) -> list[Plot]:
     """The plots of a report."""
-    return [_headline_plot(found), _popularity_plot(found)]
+    return [_headline_plot(found), _popularity_plot(found), _history_plot(found)]
 
 
 def both(draw: Callable[[str], Any]) -> tuple[bytes, bytes]:
@@ -131,23 +141,61 @@ def _headline_plot(found: Comparison) -> Plot:
 
 def _popularity_plot(found: Comparison) -> Plot:
     """Recall by popularity of the hashtag: a group of bars a model."""
-    protocol, recall = "full", f"recall@{max(found.plan.tops)}"
-    results = {name: outcome.results[protocol] for name, outcome in found.outcomes.items()}
-    names = sorted(results, key=lambda name: -results[name].metrics[found.metric].mean)
-    buckets = list(next(iter(results.values())).by_popularity)
-    labels = ("popular (> 27 uses)", "relative (10-27)", "unpopular (< 10)")
+    recall = f"recall@{max(found.plan.tops)}"
+    results = {name: outcome.results["full"] for name, outcome in found.outcomes.items()}
+    return _bars(
+        found,
+        "popularity",
+        recall,
+        f"{recall} by popularity of the hashtag in training (full ranking)",
+        {name: result.by_popularity for name, result in results.items()},
+        _POPULARITIES,
+    )
+
+
+def _history_plot(found: Comparison) -> Plot:
+    """NDCG by the training posts of the user: a group of bars a model."""
+    k = max(found.plan.tops)
+    results = {name: outcome.results["full"] for name, outcome in found.outcomes.items()}
+    return _bars(
+        found,
+        "history",
+        f"ndcg@{k}",
+        f"NDCG@{k} by how many posts the user had in training (full ranking)",
+        {name: result.by_history for name, result in results.items()},
+        {group: f"{group} posts" for group in next(iter(results.values())).by_history},
+    )
+
+
+def _bars(
+    found: Comparison,
+    plot: str,
+    metric: str,
+    title: str,
+    values: Mapping[str, Mapping[str, Mapping[str, Spread]]],
+    labels: Mapping[str, str],
+) -> Plot:
+    """One metric of each model (model, group, metric), a bar a group that has posts."""
+    means = {
+        name: o.results["full"].metrics[found.metric].mean for name, o in found.outcomes.items()
+    }
+    names = sorted(values, key=lambda name: -means[name])
+    first = values[names[0]]
+    groups = [group for group in first if first[group]["posts"].mean]
+    width = 0.78 / len(groups)
 
     def draw(ink: str) -> Any:
         figure = matplotlib_figure()(
             figsize=(max(7.2, 1.1 + 0.8 * len(names)), 3.3), layout="constrained"
         )
         axes = bare_axes(figure, ink, grid="y")
-        for number, bucket in enumerate(buckets):
-            found_here = [results[name].by_popularity[bucket][recall] for name in names]
-            places = [place + (number - 1) * 0.26 for place in range(len(names))]
+        for number, group in enumerate(groups):
+            found_here = [values[name][group][metric] for name in names]
+            shift = (number - (len(groups) - 1) / 2) * width
+            places = [place + shift for place in range(len(names))]
             deviations = [spread.deviation for spread in found_here]
-            axes.bar(places, [spread.mean for spread in found_here], 0.24,
-                     color=_BUCKETS[ink][number], label=labels[number])  # fmt: skip
+            axes.bar(places, [spread.mean for spread in found_here], 0.92 * width,
+                     color=_GROUPS[ink][number], label=labels[group])  # fmt: skip
             if any(deviations):
                 axes.errorbar(places, [spread.mean for spread in found_here], deviations,
                               fmt="none", ecolor=_SOFT[ink], elinewidth=1.2)  # fmt: skip
@@ -156,16 +204,14 @@ def _popularity_plot(found: Comparison) -> Plot:
             range(len(names)), names, color=_INK[ink], fontsize=9.5,
             rotation=30 if slanted else 0, ha="right" if slanted else "center",
         )  # fmt: skip
-        axes.set_ylabel(recall, color=_SOFT[ink], fontsize=9)
-        figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=9,
+        axes.set_ylabel(metric, color=_SOFT[ink], fontsize=9)
+        figure.legend(loc="outside upper left", ncols=len(groups), frameon=False, fontsize=9,
                       labelcolor=_INK[ink])  # fmt: skip
         return figure
 
     spoken = "; ".join(
-        f"{name}: "
-        + ", ".join(f"{b} {results[name].by_popularity[b][recall].mean:.3f}" for b in buckets)
+        f"{name}: " + ", ".join(f"{g} {values[name][g][metric].mean:.3f}" for g in groups)
         for name in names
     )
     light, dark = both(draw)
-    title = f"{recall} by popularity of the hashtag in training (full ranking)"
-    return Plot("popularity", title, f"Bars of {recall} by popularity. {spoken}.", light, dark)
+    return Plot(plot, title, f"Bars of {title}. {spoken}.", light, dark)

@@ -127,8 +127,13 @@ def fact_lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _split_line(split: Mapping[str, Any]) -> str:
     parts = split["counts"]
+    cold = "".join(
+        f", {split[f'cold_{what}']:.0%} of the {what} cold"
+        for what in ("users", "hashtags")
+        if split[f"cold_{what}"]
+    )
     return (
-        f"{split['name']} by {split['by']}, seed {split['seed']}: {parts['train']:,} train, "
+        f"{split['name']} by {split['by']}, seed {split['seed']}{cold}: {parts['train']:,} train, "
         f"{parts['validation']:,} validation, {parts['test']:,} test"
     )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reeltag.evaluation.protocols import SAMPLED_NEGATIVES
 from reeltag.evaluation.significance import LEVEL, RESAMPLES, PairedTest
 from reeltag.experiments.compare import Comparison
-from reeltag.experiments.outcomes import Outcome, Spread
+from reeltag.experiments.outcomes import Outcome, Result, Spread
 from reeltag.experiments.papers.procedure import PaperTable
 
 LIKE_BEST = "≈"
@@ -52,7 +52,8 @@ class Table:
 
 def tables_of(found: Comparison, paper: PaperTable | None = None) -> list[Table]:
     """Every table of a report, in reading order: those of quality first, one a protocol."""
-    tables = [*of_quality(found, paper), kinds(found), costs(found)]
+    tables = [*of_quality(found, paper), kinds(found), histories(found), captions(found)]
+    tables.append(costs(found))
     if found.failures:
         tables.append(failures(found))
     return tables
@@ -146,36 +147,67 @@ _TESTS = ("difference", "95 % interval", "p (t)", "p (Wilcoxon)", "verdict")
 
 def kinds(found: Comparison) -> Table:
     """Recall on hashtags new to the user and by popularity, in the first protocol."""
-    protocol, k = found.plan.protocols[0], max(found.plan.tops)
-    recall = f"recall@{k}"
-    results = {name: outcome.results[protocol] for name, outcome in found.outcomes.items()}
-    first = next(iter(results.values()))
-    groups = {"new to the user": {name: r.new_to_user for name, r in results.items()}}
-    for bucket in first.by_popularity:
-        groups[bucket] = {name: r.by_popularity[bucket] for name, r in results.items()}
+    values = {
+        name: {"new to the user": result.new_to_user, **result.by_popularity}
+        for name, result in _first_results(found).items()
+    }
+    note = (
+        "Recall over some of a post's hashtags alone. New to the user: never used by that user in "
+        "training or validation. Popular: more than 27 training uses; relative: 10 to 27; "
+        "unpopular: 1 to 9; unseen: none."
+    )
+    return _sliced(found, f"recall@{max(found.plan.tops)}", "by kind of hashtag", values, note)
+
+
+def histories(found: Comparison) -> Table:
+    """NDCG by how many training posts the post's user has, in the first protocol."""
+    values = {name: result.by_history for name, result in _first_results(found).items()}
+    what = "by how many posts the user had in training"
+    note = "Posts of nobody count as posts of a user with 0."
+    return _sliced(found, f"ndcg@{max(found.plan.tops)}", what, values, note)
+
+
+def captions(found: Comparison) -> Table:
+    """NDCG on posts whose caption a training post has too and on others, likewise."""
+    values = {name: result.by_caption for name, result in _first_results(found).items()}
+    note = (
+        "Repeated: a training post has the same caption but for hashtags, case and white space; "
+        "an empty caption is always new."
+    )
+    return _sliced(found, f"ndcg@{max(found.plan.tops)}", "by caption", values, note)
+
+
+def _first_results(found: Comparison) -> dict[str, Result]:
+    return {name: o.results[found.plan.protocols[0]] for name, o in found.outcomes.items()}
+
+
+def _sliced(
+    found: Comparison,
+    metric: str,
+    what: str,
+    values: Mapping[str, Mapping[str, Mapping[str, Spread]]],
+    note: str,
+) -> Table:
+    """One metric of each model (model, group, metric), a column a group that has posts."""
+    first = next(iter(values.values()))
+    groups = [group for group in first if first[group]["posts"].mean]
     best = {
-        group: max(by_model, key=lambda name: by_model[name][recall].mean)
-        for group, by_model in groups.items()
+        group: max(values, key=lambda name: values[name][group][metric].mean) for group in groups
     }
     rows = [
         Row(name, tuple(
-            spread_cell(by_model[name][recall], best=best[group] == name)
-            for group, by_model in groups.items()
+            spread_cell(own[group][metric], best=best[group] == name) for group in groups
         ))
-        for name in results
+        for name, own in values.items()
     ]  # fmt: skip
+    protocol = found.plan.protocols[0]
     sizes = "; ".join(
-        f"{group}: {next(iter(by_model.values()))['uses'].mean:,.0f} uses"
-        for group, by_model in groups.items()
+        f"{group}: {first[group]['posts'].mean:,.0f} {unit_of(protocol)}, "
+        f"{first[group]['uses'].mean:,.0f} uses"
+        for group in groups
     )
-    note = (
-        "Recall over some of a post's hashtags alone. New to the user: never used by that user in "
-        "training. Popular: more than 27 training uses; relative: 10 to 27; unpopular: fewer. "
-        f"Judged: {sizes}."
-    )
-    return Table(
-        f"{recall} by kind of hashtag ({protocol})", found.rows, tuple(groups), tuple(rows), (note,)
-    )
+    notes = (f"{note} Judged: {sizes}.",)
+    return Table(f"{metric} {what} ({protocol})", found.rows, tuple(groups), tuple(rows), notes)
 
 
 def costs(found: Comparison) -> Table:

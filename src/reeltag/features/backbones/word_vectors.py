@@ -12,7 +12,7 @@ same vectors again wherever the file went.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -27,7 +27,8 @@ from reeltag.progress import track
 from reeltag.storage import atomic_folder, sha256_of
 
 _MOST_WORDS, _MOST_NUMBERS, _LONGEST = 20_000_000, 4096, 4096
-_AT_ONCE = 65_536
+_AT_ONCE = 1 << 22
+"""Numbers that are held in memory before they are written."""
 _HEADING = re.compile(rb"(\d+)[ \t]+(\d+)[ \t]*\r?\n")
 _HAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _JOINED = 6
@@ -119,37 +120,47 @@ def open_vectors(digest: str) -> WordVectors:
 
 
 def _convert(file: Path, stream: IO[bytes], folder: Path) -> None:
-    names: list[str] = []
-    known: set[str] = set()
-    blocks: list[NDArray[np.float16]] = []
+    names: dict[str, None] = {}
     rows: list[NDArray[np.float32]] = []
-    for name, row in _entries(file, stream):
-        if name in known:  # the first, which is the more frequent one, counts
-            continue
-        known.add(name)
-        names.append(name)
-        rows.append(row)
-        if len(rows) == _AT_ONCE:
-            blocks.append(_half(file, names, rows))
-            rows = []
-    if rows:
-        blocks.append(_half(file, names, rows))
-    if not names:
-        raise ConfigError(f"{file} holds no word; expected a word2vec file, text or binary.")
-    np.save(folder / "vectors.npy", np.concatenate(blocks), allow_pickle=False)
-    pl.DataFrame({"word": names}).write_parquet(folder / "words.parquet")
+    width = 0
+    with (folder / "vectors.npy").open("wb") as vectors:
+        for name, row in _entries(file, stream):
+            if name in names:  # the first, which is the more frequent one, counts
+                continue
+            if not names:
+                width = len(row)
+                _head(vectors, 0, width)
+            names[name] = None
+            rows.append(row)
+            if len(rows) * width >= _AT_ONCE:
+                vectors.write(_half(file, names, rows))
+                rows = []
+        if not names:
+            raise ConfigError(f"{file} holds no word; expected a word2vec file, text or binary.")
+        if rows:
+            vectors.write(_half(file, names, rows))
+        vectors.seek(0)
+        _head(vectors, len(names), width)
+    pl.DataFrame({"word": list(names)}).write_parquet(folder / "words.parquet")
 
 
-def _half(file: Path, names: Sequence[str], rows: list[NDArray[np.float32]]) -> NDArray[np.float16]:
+def _head(stream: IO[bytes], words: int, width: int) -> None:
+    """NumPy's heading of an array (words, width), as long for any number of words."""
+    described = {"descr": "<f2", "fortran_order": False, "shape": (words, width)}
+    np.lib.format.write_array_header_1_0(stream, described)
+
+
+def _half(file: Path, names: Iterable[str], rows: list[NDArray[np.float32]]) -> bytes:
+    """The rows of the last of `names` as float16."""
     with np.errstate(over="ignore"):
-        block = np.stack(rows).astype(np.float16)
+        block = np.stack(rows).astype("<f2")
     wrong = ~np.isfinite(block).all(axis=1)
     if wrong.any():
-        name = names[len(names) - len(rows) + int(wrong.argmax())]
+        name = list(names)[int(wrong.argmax()) - len(rows)]
         raise ConfigError(
             f"{file}: the vector of {name!r} has a number that is none or beyond 65,504."
         )
-    return block
+    return block.tobytes()
 
 
 def _entries(file: Path, stream: IO[bytes]) -> Iterator[tuple[str, NDArray[np.float32]]]:
