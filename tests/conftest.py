@@ -15,6 +15,8 @@ from reeltag.data.corpus import Corpus, open_corpus
 from reeltag.data.dataset import Dataset
 from reeltag.data.feature import Feature, Manifest
 from reeltag.data.splits import SplitRecipe, make_split
+from reeltag.features.base import CaptionExtractor
+from reeltag.features.registry import make
 
 torch.set_num_threads(1)
 # A busy machine must not fail a property: no time limit on an example.
@@ -38,6 +40,16 @@ def vector_feature(modality: str, values: np.ndarray, present: np.ndarray | None
     if present is None:
         present = np.ones(len(values), dtype=bool)
     return Feature(manifest, values.astype(np.float32), present)
+
+
+def caption_vectors(captions: list[str], extractor: str = "sif") -> Feature:
+    """The captions' vectors by a real extractor, whose weights a package brings."""
+    made = make("textual", extractor)
+    assert isinstance(made, CaptionExtractor)
+    rows = made.extract(captions)
+    present = np.array([row is not None for row in rows])
+    values = np.stack([np.zeros(made.shape, np.float32) if row is None else row for row in rows])
+    return Feature(made.manifest(), values, present)
 
 
 def make_dataset(path: Path, posts: int = 240, users: int = 8, seed: int = 0) -> Dataset:

@@ -12,13 +12,16 @@ from reeltag.data.corpus import Corpus, open_corpus
 from reeltag.data.dataset import Dataset
 from reeltag.data.ragged import Ragged
 from reeltag.data.splits import SplitRecipe, make_split
-from tests.conftest import vector_feature
+from tests.conftest import caption_vectors, vector_feature
 
 WORDS = ("sunset", "beach", "harbour", "kitchen", "cooking", "goal", "match", "striker", "rare")
 
 
-def captioned(path: Path, posts: int = 90) -> Corpus:
-    """Captions of random words, hashtags spelled from some of them, five users."""
+def captioned(path: Path, posts: int = 90, read: bool = False) -> Corpus:
+    """Captions of random words, hashtags spelled from some of them, five users.
+
+    With `read`, the captions' vectors are a feature too.
+    """
     rng = np.random.default_rng(3)
     captions, tags = [], []
     for n in range(posts):
@@ -39,7 +42,10 @@ def captioned(path: Path, posts: int = 90) -> Corpus:
         path,
         frame,
         source={"format": "generated"},
-        features=[vector_feature("visual", content, rng.random(posts) < 0.9)],
+        features=[
+            vector_feature("visual", content, rng.random(posts) < 0.9),
+            *([caption_vectors(captions)] if read else []),
+        ],
     )
     make_split(dataset, "main", SplitRecipe())
     return open_corpus(dataset, "main", words="count", pieces=True)

@@ -19,7 +19,7 @@ from reeltag.data.ragged import Ragged
 from reeltag.data.splits import SplitRecipe, make_split
 from reeltag.models.contract import Model, Sizes, Trained, TrainingBatch
 from reeltag.models.registry import build, entry_of
-from tests.conftest import vector_feature
+from tests.conftest import caption_vectors, vector_feature
 
 
 class ModelContract:
@@ -31,6 +31,8 @@ class ModelContract:
     uses_users = True
     words: Literal["count", "none"] = "none"
     """`count` for models that read captions; their test file then overrides `corpus`."""
+    reads_names = False
+    """The model reads names by the extractor of the captions' vectors; so does `corpus` then."""
 
     def fitted(self, corpus: Corpus, seed: int = 0) -> Model:
         torch.manual_seed(seed)
@@ -125,7 +127,10 @@ class ModelContract:
     def test_learns_from_training_posts_alone(self, tmp_path: Path) -> None:
         """A planted leak: held-out posts change entirely, and nothing may change."""
         pieces = entry_of(self.name).model.needs_pieces
-        corpora = [_planted(tmp_path / which, which == "b", self.words, pieces) for which in "ab"]
+        corpora = [
+            _planted(tmp_path / which, which == "b", self.words, pieces, self.reads_names)
+            for which in "ab"
+        ]
         fitted = [self.fitted(planted) for planted in corpora]
         first, second = (model.tensors() for model in fitted)
         assert first.keys() == second.keys()
@@ -181,7 +186,11 @@ class TrainedContract(ModelContract):
 
 
 def _planted(
-    path: Path, changed: bool, words: Literal["count", "none"] = "none", pieces: bool = False
+    path: Path,
+    changed: bool,
+    words: Literal["count", "none"] = "none",
+    pieces: bool = False,
+    read: bool = False,
 ) -> Corpus:
     """Equal training posts; with `changed`, other held-out posts, users, tags and features."""
     rng = np.random.default_rng(7)
@@ -209,7 +218,12 @@ def _planted(
         path,
         posts,
         source={"format": "generated"},
-        features=[vector_feature("visual", visual), vector_feature("textual", textual)],
+        features=[
+            vector_feature("visual", visual),
+            caption_vectors(posts["caption"].to_list())
+            if read
+            else vector_feature("textual", textual),
+        ],
     )
     make_split(dataset, "main", SplitRecipe(by="column"))
     return open_corpus(dataset, "main", words=words, pieces=pieces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,14 @@ class Ragged:
         offsets = torch.zeros(count + 1, dtype=torch.int64, device=rows.device)
         torch.cumsum(lengths, 0, out=offsets[1:])
         return Ragged(values[order], offsets)
+
+    @staticmethod
+    def from_lists(rows: Sequence[Sequence[int]]) -> Ragged:
+        """Build from a list of values for each row."""
+        lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+        values = torch.tensor([value for row in rows for value in row], dtype=torch.int64)
+        owner = torch.repeat_interleave(torch.arange(len(rows)), lengths)
+        return Ragged.from_pairs(owner, values, len(rows))
 
     @staticmethod
     def empty(count: int = 0) -> Ragged:

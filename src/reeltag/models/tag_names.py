@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import log10
 
 import torch
@@ -67,10 +66,10 @@ class TagNames(Model):
         uses = torch.bincount(training.triples[1], minlength=H).double()
         self.backoff = (1e-6 * uses / (1 + uses.max())).float()
         names, words = training.hashtags.names, training.words
-        terms = _ragged([pieces(name) for name in names])
+        terms = Ragged.from_lists([pieces(name) for name in names])
         _, place, carriers = torch.unique(terms.values, return_inverse=True, return_counts=True)
         self.pieces.fit(terms, ((1 + H) / carriers[place].double()).log().square().float())
-        wholes = _ragged([[whole("".join(words_in(name)))] for name in names])
+        wholes = Ragged.from_lists([[whole("".join(words_in(name)))] for name in names])
         self.wholes.fit(wholes, torch.ones(H))
         total = max(1, int(words.counts.sum()))
         costs = {
@@ -78,7 +77,7 @@ class TagNames(Model):
             for word, count in zip(words.names, words.counts.tolist(), strict=True)
         }
         cut = ({words.id_of(word) for word in split_by(name, costs)} for name in names)
-        parts = _ragged([sorted(found - {UNKNOWN}) for found in cut])
+        parts = Ragged.from_lists([sorted(found - {UNKNOWN}) for found in cut])
         seen = torch.from_numpy(words.counts)[parts.values].double()
         idf = ((1 + len(training.posts)) / seen).log()
         self.words.fit(parts, idf.square().float())
@@ -90,10 +89,3 @@ class TagNames(Model):
 
     def score_all(self, encoded: Encoded) -> Tensor:
         return self.backoff + encoded["scores"]
-
-
-def _ragged(rows: Sequence[Sequence[int]]) -> Ragged:
-    lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
-    values = torch.tensor([value for row in rows for value in row], dtype=torch.int64)
-    owner = torch.repeat_interleave(torch.arange(len(rows)), lengths)
-    return Ragged.from_pairs(owner, values, len(rows))

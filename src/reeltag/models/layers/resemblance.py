@@ -13,12 +13,12 @@ from reeltag.data.corpus import TrainingSet
 from reeltag.models.contract import Sizes
 from reeltag.models.layers.modalities import ModalityInput
 from reeltag.models.layers.postings import Postings
+from reeltag.models.layers.steady import on_grid
 
 Part = Literal["words", "pieces", "content"]
 Cosines = dict[Part, Tensor]
 """Of B posts with the n training posts (B, n), by part."""
 _BLOCK = 8192
-_GRID = 1 << 11
 
 
 class Resemblance(nn.Module):
@@ -27,9 +27,7 @@ class Resemblance(nn.Module):
     Words and pieces are weighed by TF-IDF (`Postings`); content is the features, each
     modality standardised and of length 1 (`ModalityInput`), absent ones silent.
 
-    Content vectors are rounded to multiples of 2⁻¹¹. Products of two are then multiples of
-    2⁻²², and a sum of them that stays below 2 is exact in float32 whatever the order: a
-    cosine does not show how posts were batched, and is off by about 10⁻⁴.
+    Content vectors lie on a grid (`on_grid`): a cosine does not show how posts were batched.
 
     Shapes: B posts in, (B, n) out for each part.
     """
@@ -57,7 +55,7 @@ class Resemblance(nn.Module):
 
     def _unit(self, posts: PostBatch) -> Tensor:
         assert self.input is not None
-        return (nn.functional.normalize(self.input(posts), dim=1) * _GRID).round() / _GRID
+        return on_grid(nn.functional.normalize(self.input(posts), dim=1))
 
     def forward(self, posts: PostBatch) -> Cosines:
         found: Cosines = {}
