@@ -26,8 +26,10 @@ from reeltag.models.logo import Logo
 from reeltag.models.own_knn import OwnKnn
 from reeltag.models.popularity import Popularity
 from reeltag.models.profile_models import Bilinear, ThreeWay, UserAdditive
+from reeltag.models.related import Related
 from reeltag.models.ridge import Ridge
 from reeltag.models.rsdae import Rsdae
+from reeltag.models.tag_meaning import TagMeaning
 from reeltag.models.tag_names import TagNames
 from reeltag.models.text_knn import TextKnn
 from reeltag.models.trumann import Trumann
@@ -84,6 +86,8 @@ REGISTRY: dict[str, Entry] = {
     "text-knn": Entry(TextKnn, "rule: hashtags of the posts with the most similar captions"),
     "own-knn": Entry(OwnKnn, "rule: hashtags of the user's own most similar posts"),
     "tag-names": Entry(TagNames, "rule: hashtags whose names the caption spells"),
+    "tag-meaning": Entry(TagMeaning, "rule: hashtags whose names and posts mean the same"),
+    "related": Entry(Related, "rule: used by the user, on similar captions, and what goes with it"),
     "ease": Entry(Ease, "Steck, WWW 2019: EASE, over users' hashtags"),
     "ridge": Entry(Ridge, "Saunders et al., ICML 1998: kernel ridge, of caption, user and content"),
     "blend": Entry(Blend, "rule: user history, similar posts and caption words, weighted"),

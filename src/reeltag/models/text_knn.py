@@ -48,7 +48,7 @@ class TextKnn(Comparing):
         super().__init__(config, sizes, {"words": config.words, "pieces": 1 - config.words})
         if not sizes.words:
             raise MissingFeatureError(
-                "text-knn reads captions, but no word is in two or more of the training "
+                f"{self.name} reads captions, but no word is in two or more of the training "
                 "captions. Models that read no captions: popularity, user-history, content-knn."
             )
         self.votes = Votes(sizes.hashtags)

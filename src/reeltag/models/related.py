@@ -1,0 +1,69 @@
+"""Related: what the user used and similar captions carry, and the relatives of these."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from reeltag.data.batches import PostBatch
+from reeltag.data.corpus import TrainingSet
+from reeltag.data.ragged import Ragged
+from reeltag.errors import MissingExtraError, MissingFeatureError
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.layers.naming import caption_feature, name_vectors
+from reeltag.models.layers.postings import Postings
+from reeltag.models.layers.relatedness import Likeness, Relatedness
+from reeltag.models.layers.resemblance import Cosines
+from reeltag.models.layers.uses import UserUses
+from reeltag.models.text_knn import TextKnn
+from reeltag.words import pieces
+
+
+class Related(TextKnn):
+    """score = first + spread(first),   first = share of the user's uses + share of the votes
+
+    Votes are those of `text-knn`. `Relatedness` spreads them to hashtags that are used on the
+    same posts and by the same users, and to those of few uses or none whose names are like
+    the names of hashtags that are voted for. Names are compared by what they mean where a
+    feature's extractor can read them (`caption_feature`), else by their pieces.
+
+    Raises `MissingFeatureError` where the training captions hold no words.
+    """
+
+    name = "related"
+
+    def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
+        super().__init__(config, sizes)
+        self.uses = UserUses(sizes.users, sizes.hashtags)
+        self.relatedness = Relatedness()
+
+    def fit(self, training: TrainingSet) -> None:
+        super().fit(training)
+        self.uses.fit(training)
+        self.relatedness.fit(training, self._likeness(training.hashtags.names))
+
+    def _likeness(self, names: list[str]) -> Likeness:
+        try:
+            vectors = name_vectors(caption_feature(self.sizes.manifests), names)
+        except (MissingFeatureError, MissingExtraError):
+            spelt = Ragged.from_lists([pieces(name) for name in names])
+            index = Postings()
+            index.fit(spelt)
+            return lambda block: index(spelt.select(block))
+        return lambda block: vectors[block] @ vectors.T
+
+    def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
+        voting = super().encode_compared(posts, cosines)
+        return {**voting, "users": posts.users, "own": posts.own}
+
+    def score_all(self, encoded: Encoded) -> Tensor:
+        backoff = self.votes.backoff
+        votes = super().score_all(encoded) - backoff
+        uses = self.uses(encoded["users"], encoded["own"])
+        first = _shares(votes) + _shares(uses)
+        spread: Tensor = self.relatedness(first)
+        return backoff + first + spread
+
+
+def _shares(counts: Tensor) -> Tensor:
+    """Counts (B, H) as shares of their sum, of one at least."""
+    return counts / counts.sum(1, keepdim=True).clamp(min=1)
