@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from reeltag.data.corpus import Corpus, open_corpus
 from reeltag.data.dataset import Dataset
@@ -99,3 +100,18 @@ def test_shares_that_cannot_be(made: Dataset) -> None:
     split = make_split(made, "all", SplitRecipe(min_hashtag_uses=25, cold_hashtags=0.99))
     with pytest.raises(DatasetError, match="nothing to recommend"):
         Corpus(made, split)
+
+
+def test_more_hashtags_can_be_hidden(made: Dataset) -> None:
+    """For a rehearsal: as if no training post carried them, and nothing else is changed."""
+    training = open_corpus(made, "main").training
+    hidden = training.hiding(torch.tensor([0, 3]))
+    assert hidden.hashtags.names == training.hashtags.names
+    counts = training.hashtags.counts.tolist()
+    assert hidden.hashtags.counts.tolist() == [0, *counts[1:3], 0, *counts[4:]]
+    before, after = training.posts.hashtags, hidden.posts.hashtags
+    for row in range(len(before)):
+        left = [j for j in before.select(torch.tensor([row])).values.tolist() if j not in (0, 3)]
+        assert after.select(torch.tensor([row])).values.tolist() == left
+    assert hidden.posts.users is training.posts.users
+    assert training.hashtags.counts[0] > 0

@@ -13,12 +13,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from reeltag.data.batches import PostBatch
-from reeltag.data.corpus import Corpus
+from reeltag.data.corpus import Corpus, open_corpus
 from reeltag.data.ragged import Ragged
+from reeltag.data.splits import SplitRecipe, make_split
 from reeltag.errors import ConfigError, MissingExtraError
 from reeltag.evaluation.metrics import judge_scores
 from reeltag.experiments.judge import corpus_of
 from reeltag.experiments.train import train_run
+from reeltag.models import tag_meaning
 from reeltag.models.contract import Sizes
 from reeltag.models.house import SCORERS, House
 from reeltag.models.layers.trees import RankingTrees
@@ -68,7 +70,7 @@ class TestHouse(ModelContract):
         assert isinstance(model, House)
         model.choose([], judge_scores)
         posts, fused = self.posts(corpus), 0.0
-        for name in SCORERS:
+        for name in model.scorers:
             scorer = build(name, {}, Sizes.of(corpus.training))
             scorer.fit(corpus.training)
             scores = scorer.scored(posts).numpy()
@@ -76,7 +78,7 @@ class TestHouse(ModelContract):
             ranks = np.empty_like(order)
             for row in range(len(order)):
                 ranks[row, order[row]] = 1 + np.arange(order.shape[1])
-            fused += 6 / (5 + ranks) / len(SCORERS)
+            fused += 6 / (5 + ranks) / len(model.scorers)
         popular = np.log1p(corpus.hashtags.counts)
         fused += 1e-4 * popular / popular.max()
         np.testing.assert_allclose(model.scored(posts).numpy(), fused, rtol=1e-4)
@@ -144,7 +146,7 @@ class TestHouse(ModelContract):
         [
             ("users", {"own-knn", "ease"}),
             ("features", {"content-knn"}),
-            ("words", {"text-knn", "caption-words", "tag-names"}),
+            ("words", {"text-knn", "caption-words", "tag-names", "related"}),
         ],
     )
     def test_scorers_that_cannot_work_are_left_out(
@@ -159,11 +161,25 @@ class TestHouse(ModelContract):
             posts = replace(posts, users=torch.full_like(posts.users, -1))
         model = build("reeltag", SMALL, replace(Sizes.of(training), **absent[lacking]))
         assert isinstance(model, House)
-        assert set(SCORERS) - set(model.scorers) == gone
+        # These captions are no vectors: no name can be read by what read them.
+        assert set(SCORERS) - set(model.scorers) == gone | {"tag-meaning"}
         model.fit(training)
         index = torch.arange(len(posts))
         model.choose([(corpus.batch(posts, index), posts.hashtags)], judge_scores)
         assert torch.isfinite(model.scored(corpus.batch(posts, index))).all()
+
+    def test_a_scorer_whose_extra_is_missing_is_left_out(
+        self, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def absent(*_: object) -> None:
+            raise MissingExtraError("sentence-transformers", "text")
+
+        monkeypatch.setattr(tag_meaning, "caption_feature", absent)
+        model = build("reeltag", SMALL, Sizes.of(corpus.training))
+        assert isinstance(model, House)
+        assert set(SCORERS) - set(model.scorers) == {"tag-meaning"}
+        said = " ".join(capsys.readouterr().err.split())
+        assert "tag-meaning takes no part: sentence-transformers is not installed" in said
 
     def test_scorers_may_be_chosen_and_are_checked(self, corpus: Corpus) -> None:
         sizes = Sizes.of(corpus.training)
@@ -182,6 +198,49 @@ class TestHouse(ModelContract):
         found = model.shortlisted(model.encode(batch))
         fused = judge_scores(found.fused, posts.hashtags, "ndcg@10").mean()
         assert judge_scores(model.scored(batch), posts.hashtags, "ndcg@10").mean() > fused
+
+    def test_hashtags_never_used_are_rehearsed(
+        self, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """Trees that saw names alone be right believe them where counts are silent."""
+        warm = captioned(tmp_path_factory.mktemp("rehearsed") / "data", posts=300, read=True)
+        make_split(warm.dataset, "cold", SplitRecipe(cold_hashtags=0.3))
+        corpus = open_corpus(warm.dataset, "cold", words="count", pieces=True)
+        unused = torch.from_numpy(corpus.hashtags.counts == 0)
+        wide = {**SMALL, "candidates": 60, "rounds": 60}
+        model, without = (build("reeltag", wide, Sizes.of(corpus.training)) for _ in range(2))
+        assert isinstance(model, House)
+        assert isinstance(without, House)
+        model.fit(corpus.training)
+        assert model._rehearsed is not None
+        twin, used = model._rehearsed
+        assert torch.equal(used, ~unused)
+        hidden = (twin.shortlisting.popular[0] == 0) & used
+        assert 0 < hidden.sum() < used.sum() / 2
+        shown = twin.shortlisted(twin.encode(self.posts(corpus)), used)
+        assert used[shown.candidates].all()
+        names = set(model.tensors())
+        model.choose(held(corpus), judge_scores)
+        assert model._rehearsed is None
+        assert set(model.tensors()) == names
+        without._fit(corpus.training)
+        without.choose(held(corpus), judge_scores)
+        posts = corpus.part("test")
+        tags = posts.hashtags
+        cold = unused[tags.values]
+        right = Ragged.from_pairs(tags.row_of_value[cold], tags.values[cold], len(posts))
+        some = (right.lengths > 0).nonzero().squeeze(1)
+        batch = corpus.batch(posts, some)
+        found, lost = (
+            judge_scores(m.scored(batch), right.select(some), "recall@5").mean()
+            for m in (model, without)
+        )
+        assert found > lost + 0.1
+
+    def test_without_hashtags_never_used_nothing_is_rehearsed(self, corpus: Corpus) -> None:
+        model = self.fitted(corpus)
+        assert isinstance(model, House)
+        assert model._rehearsed is None
 
     def test_once_chosen_it_learns_from_validation_posts_too(self, corpus: Corpus) -> None:
         model, joined = self.chosen(corpus), corpus.with_validation()

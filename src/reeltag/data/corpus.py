@@ -9,7 +9,7 @@ vocabulary, as names without a use: training and validation posts are read witho
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -109,6 +109,19 @@ class TrainingSet:
     def triples(self) -> tuple[Tensor, Tensor]:
         """Every (post, hashtag) use: training position (m,) and hashtag id (m,)."""
         return self.posts.hashtags.row_of_value, self.posts.hashtags.values
+
+    def hiding(self, hashtags: Tensor) -> TrainingSet:
+        """The same as if no post carried the `hashtags` (n,): names of the catalogue, unused."""
+        owner, tags = self.triples
+        kept = ~torch.isin(tags, hashtags)
+        counts = self.hashtags.counts.copy()
+        counts[hashtags.numpy()] = 0
+        carried = Ragged.from_pairs(owner[kept], tags[kept], len(self.posts))
+        return replace(
+            self,
+            posts=replace(self.posts, hashtags=carried),
+            hashtags=Vocabulary(self.hashtags.names, counts.tolist()),
+        )
 
     def batch(self, index: Tensor, features: bool = True) -> PostBatch:
         """Training posts at positions `index` (n,) as model input; knows they are its own."""

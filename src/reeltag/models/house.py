@@ -11,7 +11,7 @@ from torch import Tensor
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
-from reeltag.errors import MissingFeatureError
+from reeltag.errors import MissingExtraError, MissingFeatureError
 from reeltag.models.bll import Bll
 from reeltag.models.caption_words import CaptionWords
 from reeltag.models.comparing import Comparing
@@ -23,16 +23,20 @@ from reeltag.models.layers.shortlisting import Shortlisted, Shortlisting
 from reeltag.models.layers.trees import RankingTrees
 from reeltag.models.own_knn import OwnKnn
 from reeltag.models.popularity import Popularity
+from reeltag.models.related import Related
 from reeltag.models.ridge import Ridge
+from reeltag.models.tag_meaning import TagMeaning
 from reeltag.models.tag_names import TagNames
 from reeltag.models.text_knn import TextKnn
 from reeltag.models.user_history import UserHistory
+from reeltag.progress import say
+from reeltag.runtime import generator_of
 
 SCORERS: dict[str, type[Model]] = {
     scorer.name: scorer
     for scorer in (
         Popularity, UserHistory, Bll, OwnKnn, Ease, Ridge, TextKnn, ContentKnn, CaptionWords,
-        TagNames,
+        TagNames, TagMeaning, Related,
     )
 }  # fmt: skip
 """What may take part, by registered name."""
@@ -42,7 +46,8 @@ class HouseConfig(ModelConfig):
     """Settings of `House`."""
 
     scorers: tuple[str, ...] = tuple(SCORERS)
-    """Who scores, with their own default settings. One whose inputs the data lacks is left out."""
+    """Who scores, with their own default settings. One whose inputs the data lacks is left out,
+    or whose extra is not installed."""
     refit: bool = True
     """Whether scorers look at the validation posts too, once the trees have learned from them."""
     candidates: int = Field(150, ge=1)
@@ -86,6 +91,11 @@ class House(Refitting):
     With `refit` the scorers are then fitted once more, on training and validation posts
     together (the trees stay): what users did last is the best guide to what they do next.
 
+    Where the catalogue has hashtags that no training post carries, trees grown so would learn
+    that such hashtags are never right. So they rehearse: they learn from scorers fitted without
+    as large a share of the used hashtags, drawn at random, and believe names where counts are
+    silent; the truly unused take no part in it. It costs one more fit of the scorers.
+
     Without validation posts (or before `choose`) the fused order is the ranking. It needs
     users, features and captions no more than its scorers do.
     """
@@ -105,6 +115,8 @@ class House(Refitting):
                 self.scorers[name] = kind(kind.Config(), sizes)
             except MissingFeatureError:
                 continue
+            except MissingExtraError as fault:
+                say(f"{name} takes no part: {fault}")
         if not len(self.scorers):
             raise MissingFeatureError(
                 f"reeltag: none of the scorers {', '.join(self.config.scorers)} can work with "
@@ -116,11 +128,22 @@ class House(Refitting):
             part.borrow(self.resemblance)
         self.shortlisting = Shortlisting(sizes.users, sizes.hashtags)
         self.trees = RankingTrees()
+        self._rehearsed: tuple[House, Tensor] | None = None
 
     def _each(self) -> list[tuple[str, Model]]:
         return [(name, part) for name, part in self.scorers.items() if isinstance(part, Model)]
 
     def fit(self, training: TrainingSet) -> None:
+        self._fit(training)
+        used = torch.from_numpy(training.hashtags.counts > 0)
+        if not used.all():
+            draws = torch.rand(len(used), generator=generator_of("house", "hidden"))
+            hidden = used & (draws > used.float().mean())
+            twin = House(self.config, self.sizes)
+            twin._fit(training.hiding(hidden.nonzero().squeeze(1)))
+            self._rehearsed = twin, used  # in a tuple: none of this model's state
+
+    def _fit(self, training: TrainingSet) -> None:
         self.resemblance.fit(training)
         for _, scorer in self._each():
             scorer.fit(training)
@@ -143,8 +166,8 @@ class House(Refitting):
             encoded |= {f"{name}.{key}": value for key, value in own.items()}
         return encoded
 
-    def shortlisted(self, encoded: Encoded) -> Shortlisted:
-        """The fused ranking, its best hashtags, and what the trees see of these."""
+    def shortlisted(self, encoded: Encoded, among: Tensor | None = None) -> Shortlisted:
+        """The fused ranking, its best hashtags (`among` (H,) some), what the trees see of these."""
         rows = []
         for name, scorer in self._each():
             head = f"{name}."
@@ -156,6 +179,7 @@ class House(Refitting):
             encoded["own"],
             encoded["lengths"],
             min(self.config.candidates, self.sizes.hashtags),
+            among,
         )
         return found
 
@@ -169,9 +193,12 @@ class House(Refitting):
     @torch.no_grad()
     def choose(self, posts: Iterable[tuple[PostBatch, Ragged]], judge: Judge) -> None:
         """Grow the trees on the candidates of validation posts that have a right one."""
+        learner, used = self._rehearsed or (self, None)
+        learner, self._rehearsed = learner.to(self.device), None
+        used = None if used is None else used.to(self.device)
         features, grades = [], []
         for batch, positives in posts:
-            found = self.shortlisted(self.encode(batch))
+            found = learner.shortlisted(learner.encode(batch), used)
             right = positives.dense(self.sizes.hashtags).gather(1, found.candidates)
             some = right.any(1)
             features.append(found.features[some].cpu())
@@ -200,7 +227,7 @@ class House(Refitting):
     def refitted(self, training: TrainingSet) -> House:
         config = self.config.model_copy(update={"scorers": tuple(self.scorers)})
         other = House(config, Sizes.of(training))
-        other.fit(training)
+        other._fit(training)
         other.trees.text = self.trees.text.cpu().clone()
         return other
 

@@ -59,11 +59,17 @@ class Shortlisting(nn.Module):
         self.popular = torch.stack([counts, self.uses.users_of()]).float().log1p()
 
     def forward(
-        self, scores: Tensor, users: Tensor, own: Tensor, lengths: Tensor, most: int
+        self,
+        scores: Tensor,
+        users: Tensor,
+        own: Tensor,
+        lengths: Tensor,
+        most: int,
+        among: Tensor | None = None,
     ) -> Shortlisted:
         """Shortlist `most` hashtags of B posts by their scores (scorers, B, H).
 
-        lengths (B, 2): words and pieces of the captions.
+        lengths (B, 2): words and pieces of the captions; among (H,): which may be shortlisted.
         """
         first = _best(scores, DEPTH)
         places = torch.arange(first.shape[2], device=scores.device).expand_as(first)
@@ -72,7 +78,10 @@ class Shortlisting(nn.Module):
         votes = torch.zeros_like(scores).scatter_(2, first, (_FLAT + 1) / (_FLAT + 1 + places))
         popular = self.popular[0] / self.popular[0].max().clamp(min=1)
         fused = votes.mean(0) + _LITTLE * popular
-        best = _best(fused, most)
+        if among is None:
+            best = _best(fused, most)
+        else:
+            best = _best(torch.where(among, fused, -1.0), min(most, int(among.sum())))
         tops = scores.amax(2, keepdim=True).clamp(min=1e-12)
         wide = best.expand(len(scores), -1, -1)
         picked = scores.gather(2, wide)
