@@ -46,3 +46,10 @@ def test_padded_and_dense(rows: list[list[int]]) -> None:
     assert [[v for v in row if v >= 0] for row in padded] == rows
     dense = build(rows).dense(10)
     assert [set(row.nonzero().squeeze(1).tolist()) for row in dense] == [set(row) for row in rows]
+
+
+def test_lists_made_ragged_are_themselves() -> None:
+    rows = Ragged.from_lists([[3, 1], [], [2]])
+    assert rows.values.tolist() == [3, 1, 2]
+    assert rows.offsets.tolist() == [0, 2, 2, 3]
+    assert len(Ragged.from_lists([])) == 0

@@ -1,0 +1,23 @@
+"""Products that do not show how rows were batched."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import normalize
+
+from reeltag.models.layers.steady import on_grid
+
+
+def test_products_on_the_grid_are_exact_in_any_order() -> None:
+    numbers = torch.Generator().manual_seed(0)
+    left, right = (on_grid(normalize(torch.randn(40, 384, generator=numbers), dim=1)) for _ in "ab")
+    exact = left.double() @ right.double().T
+    assert torch.equal(left @ right.T, exact.float())
+    order = torch.randperm(384, generator=numbers)
+    assert torch.equal(left[:, order] @ right[:, order].T, left @ right.T)
+
+
+def test_half_precision_holds_the_grid() -> None:
+    vectors = on_grid(normalize(torch.randn(40, 384, generator=torch.Generator().manual_seed(1))))
+    assert torch.equal(vectors.half().float(), vectors)
+    assert torch.equal(on_grid(torch.tensor([1.0, -1.0])).half().float(), torch.tensor([1.0, -1.0]))
