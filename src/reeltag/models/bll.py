@@ -102,10 +102,10 @@ class Bll(Explaining):
         Only posts with hashtags that are known are counted; a post that lies among them is
         asked about as `score_all` sees it, so `ago` is then by distance in time.
         """
-        nothing: list[Facts] = [{} for _ in hashtags]
+        said: list[Facts] = [{} for _ in hashtags]
         user, own = int(posts.users[0]), int(posts.own[0])
         if user < 0:
-            return nothing
+            return said
         mine = slice(*self.use_offsets[user : user + 2].tolist())
         tags, of = self.use_tags[mine], self.use_posts[mine]
         ages = (encoded["clocks"] - self.use_clocks[mine]).abs()
@@ -114,8 +114,8 @@ class Bll(Explaining):
             uses = ages[tags == tag]
             if len(uses):
                 nearer = len(torch.unique(of[ages < uses.min()]))
-                nothing[place] = {"uses": len(uses), "ago": 1 + nearer}
-        return nothing
+                said[place] = {"uses": len(uses), "ago": 1 + nearer}
+        return said
 
 
 def _order_within(users: Tensor) -> Tensor:
