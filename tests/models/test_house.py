@@ -120,6 +120,79 @@ class TestHouse(ModelContract):
                 assert values[0] == scores[tag]
                 assert values[2 * n] == pytest.approx(float(scores[tag] / scores.max()))
 
+    def test_every_feature_has_a_column(self, corpus: Corpus) -> None:
+        model = self.chosen(corpus)
+        columns = model.shortlisting.columns(list(model.scorers))
+        found = model.shortlisted(model.encode(self.posts(corpus)))
+        assert len(set(columns)) == found.features.shape[2]
+        assert {"score", "rank", "share"} == {name for group, name in columns if group == "bll"}
+
+        def column(group: str, name: str) -> torch.Tensor:
+            return found.features[..., columns.index((group, name))]
+
+        bll, text = (model.scorers[name].scored(self.posts(corpus)) for name in ("bll", "text-knn"))  # type: ignore[operator]
+        assert torch.equal(column("bll", "score"), bll.gather(1, found.candidates))
+        assert torch.equal(column("text-knn", "score"), text.gather(1, found.candidates))
+        assert torch.equal(column("agreement", "fused"), found.fused.gather(1, found.candidates))
+        assert (column("post", "pieces") == self.posts(corpus).pieces.lengths.unsqueeze(1)).all()
+
+    def test_contributions_sum_to_what_orders(self, corpus: Corpus) -> None:
+        model = self.chosen(corpus)
+        encoded = model.encode(self.posts(corpus))
+        scores, found = model.score_all(encoded), model.shortlisted(encoded)
+        everything = torch.arange(len(corpus.hashtags)).expand(12, -1)
+        parts = model.contributions(encoded, everything)
+        assert parts.groups == (*SCORERS, "agreement", "history", "popular", "post")
+        total = parts.base + parts.values.sum(2)
+        inside = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, found.candidates, True)
+        torch.testing.assert_close(torch.logit(scores[inside] - 1).double(), total[inside],
+                                   rtol=1e-4, atol=1e-4)  # fmt: skip
+        raw = model.trees(found.features)
+        torch.testing.assert_close(total.gather(1, found.candidates).float(), raw)
+        # All start from one place, and what lies below is ordered by its votes.
+        assert parts.base[inside].unique().numel() == 1  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(total[~inside].float(), found.fused[~inside])
+        assert (parts.base[~inside] == 0).all()
+
+    def test_contributions_without_trees_are_votes(self, corpus: Corpus) -> None:
+        model = self.fitted(corpus)
+        assert isinstance(model, House)
+        posts = self.posts(corpus)
+        encoded, asked = model.encode(posts), torch.tensor([[3, 1]] * 12)
+        parts = model.contributions(encoded, asked)
+        torch.testing.assert_close(parts.values.sum(2).float(),
+                                   model.score_all(encoded).gather(1, asked))  # fmt: skip
+        bll = model.scorers["bll"].scored(posts)  # type: ignore[operator]
+        order = torch.argsort(bll, dim=1, descending=True, stable=True)
+        place = (order.unsqueeze(1) == asked.unsqueeze(2)).int().argmax(2)
+        votes = 6 / (6 + place.double()) / len(SCORERS)
+        torch.testing.assert_close(parts.values[..., parts.groups.index("bll")], votes)
+        assert (parts.values[..., parts.groups.index("history")] == 0).all()
+
+    def test_facts_of_groups_are_counted(self, corpus: Corpus) -> None:
+        model, training = self.chosen(corpus), corpus.training.posts
+        tags = training.hashtags.dense(len(corpus.hashtags))
+        asked = torch.arange(len(corpus.hashtags))
+        known, nobody = self.posts(corpus, 1), corpus.training.batch(torch.tensor([4]))
+        nobody = replace(nobody, users=torch.tensor([-1]))
+        for posts in (known, corpus.training.batch(torch.tensor([4])), nobody):
+            encoded = model.encode(posts)
+            facts = model.facts_by_group(posts, encoded, asked)
+            assert set(facts) == {*SCORERS, "agreement", "history", "popular"}
+            mine = (training.users == posts.users) & (torch.arange(len(training)) != posts.own)
+            orders = [
+                torch.argsort(scorer.scored(posts)[0], descending=True, stable=True)[:10]  # type: ignore[operator]
+                for scorer in model.scorers.values()
+            ]
+            for tag in asked.tolist():
+                uses = int(tags[mine, tag].sum())
+                counted = {"uses": uses, "posts": int(mine.sum())} if uses else {}
+                assert facts["history"][tag] == counted
+                users = len(set(training.users[tags[:, tag]].tolist()))
+                assert facts["popular"][tag] == {"users": users}
+                count = sum(tag in order.tolist() for order in orders)
+                assert facts["agreement"][tag] == {"count": count, "of": 10, "first": 10}
+
     def test_the_trees_are_the_same_every_time(self, corpus: Corpus) -> None:
         first, second = self.chosen(corpus).tensors(), self.chosen(corpus).tensors()
         assert all(torch.equal(value, second[name]) for name, value in first.items())

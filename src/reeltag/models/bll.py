@@ -9,7 +9,8 @@ from torch import Tensor
 from reeltag.data.batches import NO_TIME, PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import Explaining, Facts
 
 
 class BllConfig(ModelConfig):
@@ -19,7 +20,7 @@ class BllConfig(ModelConfig):
     """d: 0 counts uses alone, larger forgets faster (0.5 is the equation's usual value)."""
 
 
-class Bll(Model):
+class Bll(Explaining):
     """The base-level learning equation (Kowald et al., 2017) over the user's own uses.
 
         B(j, u) = ln Σ_{uses of j by u} (t_post - t_use)^(-d)
@@ -94,6 +95,27 @@ class Bll(Model):
         share = recency / recency.sum(1, keepdim=True).clamp(min=1e-30)
         least = torch.where(recency > 0, share, 1.0).amin(1, keepdim=True)
         return torch.where(recency > 0, share, least * self.backoff)
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """`uses` by the user; `ago`: which of the user's posts carries it last, 1 the newest.
+
+        Only posts with hashtags that are known are counted; a post that lies among them is
+        asked about as `score_all` sees it, so `ago` is then by distance in time.
+        """
+        said: list[Facts] = [{} for _ in hashtags]
+        user, own = int(posts.users[0]), int(posts.own[0])
+        if user < 0:
+            return said
+        mine = slice(*self.use_offsets[user : user + 2].tolist())
+        tags, of = self.use_tags[mine], self.use_posts[mine]
+        ages = (encoded["clocks"] - self.use_clocks[mine]).abs()
+        tags, of, ages = (x[self.use_posts[mine] != own] for x in (tags, of, ages))
+        for place, tag in enumerate(hashtags.tolist()):
+            uses = ages[tags == tag]
+            if len(uses):
+                nearer = len(torch.unique(of[ages < uses.min()]))
+                said[place] = {"uses": len(uses), "ago": 1 + nearer}
+        return said
 
 
 def _order_within(users: Tensor) -> Tensor:

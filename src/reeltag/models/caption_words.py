@@ -10,7 +10,8 @@ from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingFeatureError
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import NAMED, Explaining, Facts
 
 
 class CaptionWordsConfig(ModelConfig):
@@ -20,7 +21,7 @@ class CaptionWordsConfig(ModelConfig):
     """m: how many posts' worth of belief in plain popularity each word starts with."""
 
 
-class CaptionWords(Model):
+class CaptionWords(Explaining):
     """score = the mean of p(j | word) over the caption's words, rare words counting more.
 
         p(j)     = posts with j / posts
@@ -96,3 +97,25 @@ class CaptionWords(Model):
         total = zeros.index_add(0, row, weight)[inside]
         scores[inside[of], self.own_tags[where]] -= total[of]
         return scores / (1 + zeros.index_add(0, row, self.idf[word])).unsqueeze(1)
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """`words` that add most to the score: the `word`, `posts` of the `of` with it carry it."""
+        words = posts.words.values
+        own, H = int(posts.own[0]), self.sizes.hashtags
+        where, of = Ragged(self.pair_tags, self.pair_offsets).positions(words)
+        together = self.idf.new_zeros(len(words), H)
+        together[of, self.pair_tags[where]] = self.pair_posts[where]
+        if own >= 0:
+            together[:, self.own_tags[slice(*self.own_offsets[own : own + 2].tolist())]] -= 1
+        with_word = self.word_posts[words] - float(own >= 0)
+        weight = self.idf[words] / (with_word + self.config.smoothing)
+        added = weight.unsqueeze(1) * together[:, hashtags]
+        said: list[Facts] = []
+        for mine, tag in zip(added.T, hashtags.tolist(), strict=True):
+            best = torch.argsort(mine, descending=True, stable=True)[:NAMED]
+            spoken = [
+                {"word": int(words[w]), "posts": int(together[w, tag]), "of": int(with_word[w])}
+                for w in best[mine[best] > 0].tolist()
+            ]
+            said.append({"words": spoken} if spoken else {})
+        return said

@@ -10,6 +10,7 @@ from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.models.comparing import Comparing
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.resemblance import Cosines
 from reeltag.models.layers.votes import Votes
 
@@ -21,7 +22,7 @@ class ContentKnnConfig(ModelConfig):
     """How many training posts vote."""
 
 
-class ContentKnn(Comparing):
+class ContentKnn(Comparing, Explaining):
     """score(post, j) = Σ of the cosines of the nearest training posts that carry j.
 
     Each modality is standardised and scaled to length 1, so modalities count alike and a
@@ -64,3 +65,7 @@ class ContentKnn(Comparing):
 
     def bytes_per_post(self) -> int:
         return super().bytes_per_post() + 8 * len(self.resemblance.vectors)
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """As `carriers_of`, of the posts that vote."""
+        return self.votes.carriers(encoded["cosines"][0], encoded["positions"][0], hashtags)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import NAMED, Explaining, Facts
 from reeltag.models.layers.uses import UserUses
 
 _USED = 64
@@ -28,7 +29,7 @@ class EaseConfig(ModelConfig):
     square and cube. The others keep the popular order."""
 
 
-class Ease(Model):
+class Ease(Explaining):
     """Embarrassingly shallow autoencoder (Steck, WWW 2019) over the users' hashtag counts.
 
         X = (uses of j by u)^p                                  users × hashtags
@@ -91,3 +92,17 @@ class Ease(Model):
 
     def bytes_per_post(self) -> int:
         return super().bytes_per_post() + 4 * _USED * len(self.chosen)
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """`hashtags` of the user that speak for it most, and what each adds (`weights`)."""
+        known = self.uses(posts.users, posts.own)[0, self.chosen].pow(self.config.power)
+        used = known.nonzero().squeeze(1)
+        said: list[Facts] = []
+        for tag in hashtags.tolist():
+            column = (self.chosen == tag).nonzero().squeeze(1)
+            added = (known[used].unsqueeze(1) * self.between[used][:, column]).sum(1)
+            best = torch.argsort(added, descending=True, stable=True)[:NAMED]
+            best = best[added[best] > 0]
+            speak = {"hashtags": self.chosen[used[best]].tolist(), "weights": added[best].tolist()}
+            said.append(speak if len(best) else {})
+        return said

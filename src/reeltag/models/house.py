@@ -18,6 +18,7 @@ from reeltag.models.comparing import Comparing
 from reeltag.models.content_knn import ContentKnn
 from reeltag.models.contract import Encoded, Judge, Model, ModelConfig, Refitting, Sizes
 from reeltag.models.ease import Ease
+from reeltag.models.explaining import Contributing, Contributions, Explaining, Facts
 from reeltag.models.layers.resemblance import Resemblance
 from reeltag.models.layers.shortlisting import Shortlisted, Shortlisting
 from reeltag.models.layers.trees import RankingTrees
@@ -71,7 +72,7 @@ class HouseConfig(ModelConfig):
         return tuple(names)
 
 
-class House(Refitting):
+class House(Refitting, Contributing):
     """The house model: a stack of scorers that are cheap, exact and different from each other.
 
         fused(post, j)  reciprocal-rank fusion of all scorers            (`Shortlisting`)
@@ -143,15 +144,21 @@ class House(Refitting):
             encoded |= {f"{name}.{key}": value for key, value in own.items()}
         return encoded
 
-    def shortlisted(self, encoded: Encoded) -> Shortlisted:
+    def _own(self, encoded: Encoded, name: str) -> Encoded:
+        """What the scorer `name` encoded."""
+        head = f"{name}."
+        return {k.removeprefix(head): v for k, v in encoded.items() if k.startswith(head)}
+
+    def _scores(self, encoded: Encoded) -> Tensor:
+        """Of each scorer (scorers, B, H)."""
+        return torch.stack(
+            [scorer.score_all(self._own(encoded, name)) for name, scorer in self._each()]
+        )
+
+    def shortlisted(self, encoded: Encoded, scores: Tensor | None = None) -> Shortlisted:
         """The fused ranking, its best hashtags, and what the trees see of these."""
-        rows = []
-        for name, scorer in self._each():
-            head = f"{name}."
-            own = {k.removeprefix(head): v for k, v in encoded.items() if k.startswith(head)}
-            rows.append(scorer.score_all(own))
         found: Shortlisted = self.shortlisting(
-            torch.stack(rows),
+            self._scores(encoded) if scores is None else scores,
             encoded["users"],
             encoded["own"],
             encoded["lengths"],
@@ -165,6 +172,47 @@ class House(Refitting):
             return found.fused
         ordered = 1 + torch.sigmoid(self.trees(found.features))
         return found.fused.scatter(1, found.candidates, ordered)
+
+    @torch.no_grad()
+    def contributions(self, encoded: Encoded, hashtags: Tensor) -> Contributions:
+        """Of the trees' output; of what is no candidate, or where no tree is grown, of `fused`.
+
+        The groups are the scorers; `agreement` (the fused score as the trees see it), `history`
+        and `popular` (counts), and `post` (what is the same for all hashtags of the post).
+        """
+        names, hashtags = list(self.scorers), hashtags.cpu()
+        columns = [group for group, _ in self.shortlisting.columns(names)]
+        groups = tuple(dict.fromkeys(columns))
+        scores = self._scores(encoded)
+        votes = self.shortlisting.votes(scores)[1].permute(1, 2, 0).cpu().double() / len(names)
+        values = votes.new_zeros(*hashtags.shape, len(groups))
+        wide = hashtags.unsqueeze(2)
+        values[..., : len(names)] = votes.gather(1, wide.expand(-1, -1, len(names)))
+        values[..., groups.index("popular")] = self.shortlisting.little().cpu()[hashtags].double()
+        base = values.new_zeros(hashtags.shape)
+        if self.trees.grown:
+            found = self.shortlisted(encoded, scores)
+            inside, place = (found.candidates.cpu().unsqueeze(1) == wide).max(2)
+            rows = place.unsqueeze(2).expand(-1, -1, len(columns))
+            parts = self.trees.contributions(found.features.cpu().gather(1, rows))
+            of = torch.tensor([groups.index(group) for group in columns])
+            grouped = torch.zeros_like(values).index_add_(2, of, parts[..., :-1])
+            values = torch.where(inside.unsqueeze(2), grouped, values)
+            base = torch.where(inside, parts[..., -1], base)
+        return Contributions(groups, values, base)
+
+    @torch.no_grad()
+    def facts_by_group(
+        self, posts: PostBatch, encoded: Encoded, hashtags: Tensor
+    ) -> dict[str, list[Facts]]:
+        """The scorers' own facts; counts; and how many scorers have a hashtag among their first."""
+        said = {
+            name: scorer.facts(posts, self._own(encoded, name), hashtags)
+            for name, scorer in self._each()
+            if isinstance(scorer, Explaining)
+        }
+        users, own = encoded["users"], encoded["own"]
+        return said | self.shortlisting.facts(self._scores(encoded), users, own, hashtags)
 
     @torch.no_grad()
     def choose(self, posts: Iterable[tuple[PostBatch, Ragged]], judge: Judge) -> None:

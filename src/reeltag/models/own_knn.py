@@ -11,8 +11,12 @@ from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.models.comparing import Comparing
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.resemblance import Cosines, Part
 from reeltag.models.layers.votes import Votes
+
+_NEAREST = 10
+"""Of the user's posts, in what is said of them: all that vote are mostly all the user has."""
 
 
 class OwnKnnConfig(ModelConfig):
@@ -30,7 +34,7 @@ class OwnKnnConfig(ModelConfig):
     """Weight of the features, where there are any."""
 
 
-class OwnKnn(Comparing):
+class OwnKnn(Comparing, Explaining):
     """score(post, j) = Σ (f + max(0, r(post, q))^p) over posts q of the same user that carry j.
 
     r is `Comparing`'s: words, pieces of words, and content. With a large floor f it is
@@ -83,3 +87,11 @@ class OwnKnn(Comparing):
 
     def bytes_per_post(self) -> int:
         return super().bytes_per_post() + 24 * len(self.own_posts)
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """As `carriers_of`, of the ten posts of the user most like this one."""
+        voting = encoded["weights"][0]
+        weights, first = torch.topk(voting, min(_NEAREST, int((voting > 0).sum())))
+        positions = encoded["positions"][0, first]
+        cosines = (weights - self.config.floor).clamp(min=0).pow(1 / self.config.power)
+        return self.votes.carriers(cosines, positions, hashtags)

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import Explaining, Facts
 
 
-class Popularity(Model):
+class Popularity(Explaining):
     """score(post, j) = number of training posts that carry j."""
 
     name = "popularity"
@@ -31,3 +32,7 @@ class Popularity(Model):
 
     def score_pairs(self, encoded: Encoded, candidates: Tensor) -> Tensor:
         return self.uses[candidates]
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """`uses`: training posts that carry it."""
+        return [{"uses": int(uses)} if uses else {} for uses in self.uses[hashtags].tolist()]

@@ -13,8 +13,10 @@ from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.models.comparing import Comparing
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.resemblance import Cosines, Part
 from reeltag.models.layers.steady import steady_product
+from reeltag.models.layers.votes import carriers_of
 from reeltag.runtime import generator_of
 
 _BLOCK = 2048
@@ -24,6 +26,8 @@ _ROUNDS = 6
 Gram = Callable[[Tensor], Tensor]
 """FᵀF v of the fitted answers F (n, H), for columns v (H, r)."""
 Solution = tuple[Tensor, Tensor, Gram]
+_NEAREST = 30
+"""Landmarks of which it is said how many carry a hashtag."""
 _DOUBLE = 4096
 """Up to so many posts the exact solution is found in float64, above in float32."""
 _KEPT = 1 << 26
@@ -55,7 +59,7 @@ class RidgeConfig(ModelConfig):
     """Weight of the features, where there are any."""
 
 
-class Ridge(Comparing):
+class Ridge(Comparing, Explaining):
     """Kernel ridge regression (Saunders et al., ICML 1998) from posts to the 0/1 table Y.
 
         k(p, q) = 1 + a r(p, q) + [same user] (b + c r(p, q))
@@ -195,12 +199,16 @@ class Ridge(Comparing):
 
     def kernel(self, posts: PostBatch, cosines: Cosines) -> Tensor:
         """k of B posts with the landmarks (B, m)."""
-        c = self.config
+        c, likeness = self.config, self._likeness(cosines)
+        same = (self.users == posts.users.unsqueeze(1)) & (self.users >= 0)
+        return 1 + c.like * likeness + same * (c.user + c.both * likeness)
+
+    def _likeness(self, cosines: Cosines) -> Tensor:
+        """r of B posts with the landmarks (B, m)."""
         likeness = self.likeness(cosines)
         if len(self.landmarks) < likeness.shape[1]:
             likeness = likeness[:, self.landmarks]
-        same = (self.users == posts.users.unsqueeze(1)) & (self.users >= 0)
-        return 1 + c.like * likeness + same * (c.user + c.both * likeness)
+        return likeness
 
     def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
         """Answers along the directions (B, r), those of a training post without itself."""
@@ -221,3 +229,29 @@ class Ridge(Comparing):
     def bytes_per_post(self) -> int:
         wide = len(self.leverage) + 2 * self.sizes.hashtags
         return super().bytes_per_post() + 24 * wide
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """The score as what the user's `own` posts, those `alike` and `all` posts add to it.
+
+        These are the kernel's [same user] (b + c r), a r and 1, by the solution as it is: of a
+        training post its own part is left out, but not its effect on the others. And as
+        `carriers_of`, of the 30 landmarks most alike.
+        """
+        c, likeness = self.config, self._likeness(self.resemblance(posts))[0]
+        weights = self.weights @ self.directions[:, hashtags]
+        itself = self.landmarks == posts.own
+        weights[itself] = 0
+        same = (self.users == posts.users) & (self.users >= 0)
+        terms = {
+            "own": (same * (c.user + c.both * likeness)) @ weights,
+            "alike": (c.like * likeness) @ weights,
+            "all": weights.sum(0),
+        }
+        sums = {name: term.tolist() for name, term in terms.items()}
+        near = torch.topk(likeness.masked_fill(itself, 0), min(_NEAREST, len(likeness)))
+        carried = Ragged(self.own_tags, self.own_offsets)
+        said = carriers_of(carried, near.values, self.landmarks[near.indices], hashtags)
+        return [
+            {**{name: term[place] for name, term in sums.items()}, **about}
+            for place, about in enumerate(said)
+        ]

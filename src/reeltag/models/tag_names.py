@@ -15,7 +15,8 @@ from reeltag.data.ragged import Ragged
 from reeltag.data.vocabulary import UNKNOWN
 from reeltag.errors import MissingFeatureError
 from reeltag.hashtags import split_by
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import NAMED, Explaining, Facts
 from reeltag.models.layers.postings import Shares
 from reeltag.words import pieces, whole
 from reeltag.words import words as words_in
@@ -32,7 +33,7 @@ class TagNamesConfig(ModelConfig):
     """Weight of the words in a name that the caption has."""
 
 
-class TagNames(Model):
+class TagNames(Explaining):
     """score(post, j) = exact [j is spelt] + words · share(words of j) + share(pieces of j)^p
 
         share(terms of j) = Σ_{t of j and of the caption} idf(t)² / Σ_{t of j} idf(t)²
@@ -90,6 +91,19 @@ class TagNames(Model):
 
     def score_all(self, encoded: Encoded) -> Tensor:
         return self.backoff + encoded["scores"]
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """`whole`: its name is spelt; `words` of it in the caption; `pieces`: their share."""
+        shares = self.pieces(posts.pieces)[0, hashtags].tolist()
+        said = [
+            {
+                "whole": len(self.wholes.common(posts.pieces, tag)) > 0,
+                "words": self.words.common(posts.words, tag)[:NAMED].tolist(),
+                "pieces": share,
+            }
+            for tag, share in zip(hashtags.tolist(), shares, strict=True)
+        ]
+        return [about if any(about.values()) else {} for about in said]
 
 
 def _ragged(rows: Sequence[Sequence[int]]) -> Ragged:

@@ -11,6 +11,7 @@ from reeltag.data.corpus import TrainingSet
 from reeltag.errors import MissingFeatureError
 from reeltag.models.comparing import Comparing
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.resemblance import Cosines
 from reeltag.models.layers.votes import Votes
 
@@ -26,7 +27,7 @@ class TextKnnConfig(ModelConfig):
     """Share of whole words in the likeness; the rest is that of their pieces."""
 
 
-class TextKnn(Comparing):
+class TextKnn(Comparing, Explaining):
     """score(post, j) = Σ r(post, q)^p over the nearest training posts q that carry j.
 
     r is the mean of two cosines of TF-IDF vectors, of the captions' words and of the pieces
@@ -73,3 +74,8 @@ class TextKnn(Comparing):
 
     def bytes_per_post(self) -> int:
         return super().bytes_per_post() + 16 * int(self.posts)
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """As `carriers_of`, of the posts that vote."""
+        cosines = encoded["weights"][0].pow(1 / self.config.power)
+        return self.votes.carriers(cosines, encoded["positions"][0], hashtags)

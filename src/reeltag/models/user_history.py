@@ -7,11 +7,12 @@ from torch import Tensor
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.uses import UserUses
 
 
-class UserHistory(Model):
+class UserHistory(Explaining):
     """score(post, j) = uses of j by the post's user + uses by all / (1 + most uses of any).
 
     The second term is below 1: it orders what the user never used, and settles ties. A
@@ -38,3 +39,8 @@ class UserHistory(Model):
     def score_all(self, encoded: Encoded) -> Tensor:
         counts: Tensor = self.uses(encoded["users"], encoded["own"])
         return self.backoff + counts
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """`uses`: the user's posts that carry it."""
+        counts = self.uses(posts.users, posts.own)[0, hashtags].tolist()
+        return [{"uses": int(uses)} if uses else {} for uses in counts]

@@ -20,10 +20,12 @@ from reeltag.errors import ConfigError
 from reeltag.evaluation.ranking import top_k
 from reeltag.features.single import Extracted, features_of
 from reeltag.hashtags import strip
+from reeltag.models.explaining import Contributing
+from reeltag.recommend.contributions import ModelReasons
 from reeltag.recommend.heed import heeded
 from reeltag.recommend.look import Look, look_of
 from reeltag.recommend.reasons import Reason, Reasons
-from reeltag.training.evidence import load_evidence
+from reeltag.training.evidence import Evidence, load_evidence
 from reeltag.training.run import Run, load_run
 from reeltag.words import pieces as pieces_of
 from reeltag.words import words as words_in
@@ -85,9 +87,21 @@ class Recommender:
         return cls(load_run(path, device))
 
     @cached_property
-    def _reasons(self) -> Reasons:
+    def _evidence(self) -> Evidence:
+        return load_evidence(self.run.path / "evidence", self.run.model.sizes)
+
+    def _why(self, ids: list[int], posts: PostBatch, user: int, text: str) -> list[list[Reason]]:
+        """Reasons of the model's own where it has any, counted ones for other hashtags."""
         run = self.run
-        return Reasons(load_evidence(run.path / "evidence", run.model.sizes), run.hashtags)
+        told: list[list[Reason]] = [[] for _ in ids]
+        if isinstance(run.model, Contributing):
+            own = ModelReasons(self._evidence, run.hashtags, run.words)
+            told = own.of(run.model, ids, posts, text)
+        untold = [tag for tag, reasons in zip(ids, told, strict=True) if not reasons]
+        if not untold:
+            return told
+        counted = iter(Reasons(self._evidence, run.hashtags).of(untold, posts, user, text))
+        return [reasons or next(counted) for reasons in told]
 
     def recommend(
         self,
@@ -185,9 +199,7 @@ class Recommender:
             heeds = heeded(self.run.model, posts, ids, self.run.manifests, extracted, text)
             reasons = [
                 [*counted, *(about for about in (heed, seen) if about is not None)]
-                for counted, heed in zip(
-                    self._reasons.of(ids, posts, user_id, text), heeds, strict=True
-                )
+                for counted, heed in zip(self._why(ids, posts, user_id, text), heeds, strict=True)
             ]
         names = self.run.hashtags.names
         return Answer(

@@ -139,3 +139,11 @@ class Shares(TermIndex):
     def forward(self, posts: Ragged) -> Tensor:
         owner, term = self.known(posts)
         return self.score(len(posts), owner, term, self.weights.new_ones(len(term)))
+
+    def common(self, posts: Ragged, row: int) -> Tensor:
+        """The terms that the one post has in common with `row`, those that count most first."""
+        _, term = self.known(posts)
+        where, of = Ragged(self.rows, self.offsets).positions(term)
+        found = self.rows[where] == row
+        order = torch.argsort(self.weights[where[found]], descending=True, stable=True)
+        return self.terms[term[of[found][order]]]

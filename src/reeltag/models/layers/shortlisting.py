@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from reeltag.data.corpus import TrainingSet
+from reeltag.models.explaining import Facts
 from reeltag.models.layers.uses import UserUses
 
 DEPTH = 256
 """Places of each scorer that count: a hashtag further down has rank DEPTH + 1."""
+FIRST = 10
+"""Places of a scorer that count as its first ones, in what is said of agreement."""
 _FLAT = 5
 """Of reciprocal-rank fusion: how alike the first ranks count. The usual value is 60; smaller
 lets in what a single scorer is sure of (chosen on validation posts)."""
@@ -32,7 +36,7 @@ class Shortlisting(nn.Module):
     """fused = the mean over scorers of 6 / (5 + rank)        (Cormack et al., SIGIR 2009)
 
     over the scorers' first places; popularity, far below, orders what none of them has there;
-    and of each candidate, for the second stage to learn from:
+    and of each candidate, for the second stage to learn from (`columns` names them in order):
 
     * of each scorer: its score, ln(rank), and the score as a share of the post's best
     * the fused score; uses by the post's user, and as a share of the user's posts
@@ -65,21 +69,15 @@ class Shortlisting(nn.Module):
 
         lengths (B, 2): words and pieces of the captions.
         """
-        first = _best(scores, DEPTH)
-        places = torch.arange(first.shape[2], device=scores.device).expand_as(first)
-        ranks = torch.full(scores.shape, DEPTH, dtype=torch.int16, device=scores.device)
-        ranks.scatter_(2, first, places.to(torch.int16))
-        votes = torch.zeros_like(scores).scatter_(2, first, (_FLAT + 1) / (_FLAT + 1 + places))
-        popular = self.popular[0] / self.popular[0].max().clamp(min=1)
-        fused = votes.mean(0) + _LITTLE * popular
+        ranks, votes = self.votes(scores)
+        fused = votes.mean(0) + self.little()
         best = _best(fused, most)
         tops = scores.amax(2, keepdim=True).clamp(min=1e-12)
         wide = best.expand(len(scores), -1, -1)
         picked = scores.gather(2, wide)
         of_scorers = [picked, ranks.gather(2, wide).float().log1p(), picked / tops]
         uses = self.uses(users, own)
-        known = users >= 0
-        posts = torch.where(known, self._posts(users), 0.0) - (known & (own >= 0)).float()
+        posts = self.posts_of(users, own)
         of_post = torch.stack(
             [posts, (uses > 0).sum(1).float(), uses.amax(1), *lengths.T.float()], 1
         )
@@ -100,10 +98,56 @@ class Shortlisting(nn.Module):
         )
         return Shortlisted(fused, best, features)
 
+    def columns(self, scorers: Sequence[str]) -> list[tuple[str, str]]:
+        """(group, name) of each of the F features, in order; a scorer's group is its name."""
+        return [
+            *((scorer, name) for name in ("score", "rank", "share") for scorer in scorers),
+            ("agreement", "fused"),
+            *(("history", name) for name in ("uses", "share of posts")),
+            *(("popular", name) for name in ("uses", "users")),
+            *(("post", name) for name in ("posts", "hashtags", "most uses", "words", "pieces")),
+        ]
+
+    def votes(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Places from 0 up to `DEPTH`, and votes from 0 to 1, by scorer (scorers, B, H)."""
+        first = _best(scores, DEPTH)
+        places = torch.arange(first.shape[2], device=scores.device).expand_as(first)
+        ranks = torch.full(scores.shape, DEPTH, dtype=torch.int16, device=scores.device)
+        ranks.scatter_(2, first, places.to(torch.int16))
+        votes = torch.zeros_like(scores).scatter_(2, first, (_FLAT + 1) / (_FLAT + 1 + places))
+        return ranks, votes
+
+    def little(self) -> Tensor:
+        """What popularity adds to the votes (hashtags,)."""
+        return _LITTLE * self.popular[0] / self.popular[0].max().clamp(min=1)
+
+    def posts_of(self, users: Tensor, own: Tensor) -> Tensor:
+        """Training posts of each user (B,), the one that is asked about not counted."""
+        known = users >= 0
+        return torch.where(known, self._posts(users), 0.0) - (known & (own >= 0)).float()
+
     def _posts(self, users: Tensor) -> Tensor:
         if not len(self.user_posts):
             return self.user_posts.new_zeros(len(users))
         return self.user_posts[users.clamp(min=0)]
+
+    def facts(
+        self, scores: Tensor, users: Tensor, own: Tensor, hashtags: Tensor
+    ) -> dict[str, list[Facts]]:
+        """Of one post's `hashtags` (k,), by its `scores` (scorers, 1, H): for each group
+
+        agreement: `count` of the `of` scorers have it among their first `first`; history:
+        `uses` on the user's `posts`; popular: the `users` who used it.
+        """
+        ranks, _ = self.votes(scores)
+        agreed = (ranks[:, 0, hashtags] < FIRST).sum(0).tolist()
+        uses, posts = self.uses(users, own)[0, hashtags].int().tolist(), self.posts_of(users, own)
+        used_by = self.uses.users_of()[hashtags].tolist()
+        return {
+            "agreement": [{"count": n, "of": len(scores), "first": FIRST} for n in agreed],
+            "history": [{"uses": n, "posts": int(posts)} if n else {} for n in uses],
+            "popular": [{"users": n} if n else {} for n in used_by],
+        }
 
 
 def _best(scores: Tensor, most: int) -> Tensor:

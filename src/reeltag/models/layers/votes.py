@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
+from reeltag.models.explaining import NAMED, Facts
 
 
 class Votes(nn.Module):
@@ -42,3 +43,35 @@ class Votes(nn.Module):
         flat = torch.div(owner, max(1, n), rounding_mode="floor") * scores.shape[1]
         scores.view(-1).index_add_(0, flat + self.tags[where], weights.reshape(-1)[owner])
         return scores
+
+    def carriers(self, cosines: Tensor, positions: Tensor, hashtags: Tensor) -> list[Facts]:
+        """As `carriers_of`, of what the training posts carry."""
+        return carriers_of(Ragged(self.tags, self.offsets), cosines, positions, hashtags)
+
+
+def carriers_of(
+    carried: Ragged, cosines: Tensor, positions: Tensor, hashtags: Tensor
+) -> list[Facts]:
+    """Which neighbours carry each of `hashtags` (k,): cosines (n,) and positions (n,) of them.
+
+    `count` of the `of` neighbours that are alike at all; `positions` and `cosines` of the
+    nearest three that do.
+    """
+    alike = cosines > 0
+    order = torch.argsort(cosines[alike], descending=True, stable=True)
+    cosines, positions = cosines[alike][order], positions[alike][order]
+    where, owner = carried.positions(positions)
+    row, column = (carried.values[where].unsqueeze(1) == hashtags).nonzero(as_tuple=True)
+    carries = torch.zeros(len(hashtags), len(cosines), dtype=torch.bool, device=cosines.device)
+    carries[column, owner[row]] = True
+    return [
+        {
+            "count": int(mine.sum()),
+            "of": len(cosines),
+            "positions": positions[mine][:NAMED].tolist(),
+            "cosines": cosines[mine][:NAMED].tolist(),
+        }
+        if bool(mine.any())
+        else {}
+        for mine in carries
+    ]
