@@ -16,7 +16,7 @@ from reeltag.models.registry import build
 from reeltag.models.ridge import Ridge
 from reeltag.runtime import generator_of
 from tests.models.captioned import captioned, rows_of
-from tests.models.contract import ModelContract
+from tests.models.observing import ObservingContract
 from tests.models.test_text_models import content, cosines
 
 
@@ -30,7 +30,7 @@ def uses_of(corpus: Corpus) -> np.ndarray:
     return table
 
 
-class TestEase(ModelContract):
+class TestEase(ObservingContract):
     name = "ease"
     uses_features = False
 
@@ -75,7 +75,7 @@ class TestEase(ModelContract):
         torch.testing.assert_close(scores[:, 5:], model.backoff[5:].expand(12, -1))
 
 
-class TestRidge(ModelContract):
+class TestRidge(ObservingContract):
     name = "ridge"
     words = "count"
 
@@ -163,6 +163,35 @@ class TestRidge(ModelContract):
             closest = fitted @ V[:4].T @ V[:4]
             error = np.linalg.norm(few.scored(posts).numpy() - fitted)
             assert error < 1.05 * np.linalg.norm(closest - fitted) + 1e-3
+
+    @pytest.mark.parametrize("more", [{}, {"landmarks": 20, "exact": 0}, {"rank": 4}])
+    def test_observing_is_fitting_with_the_posts_too(
+        self, corpus: Corpus, more: dict[str, object]
+    ) -> None:
+        """Nearly: one step of coordinate descent for each post, the others' weights held."""
+        model = build("ridge", {**self.settings, **more}, Sizes.of(corpus.training))
+        assert isinstance(model, Ridge)
+        fitted, late = self.halves(corpus)
+        model.fit(fitted)
+        posts = corpus.training.batch(late[:3])
+        outside = replace(posts, own=torch.full_like(posts.own, -1))
+        V = model.directions.double().numpy()
+        for row in range(3):
+            index = torch.tensor([row])
+            asked = corpus.batch(corpus.training.posts, late[index])
+            before = model.scored(asked)
+            y = corpus.training.posts.hashtags.select(late[index])
+            model.observe(asked, y)
+            kernel = float(model.kernel(asked, model.resemblance(asked))[0, -1])
+            left = y.dense(len(corpus.hashtags))[0].double().numpy() - before[0].double().numpy()
+            weights = model.weights[-1].double().numpy()
+            np.testing.assert_allclose(weights, V @ left / (kernel + 0.8), rtol=1e-3, atol=1e-5)
+            # Asked about itself, the post is left out exactly.
+            inside = replace(asked, own=late[index])
+            torch.testing.assert_close(model.scored(inside), before, rtol=1e-3, atol=1e-4)
+        assert len(model.leverage) == int(late[2]) + 1
+        assert torch.equal(model.landmarks[-3:], late[:3])
+        assert torch.isfinite(model.scored(outside)).all()
 
     @staticmethod
     def _landmarks(model: Ridge, corpus: Corpus) -> torch.Tensor:

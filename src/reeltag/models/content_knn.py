@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
+from reeltag.data.ragged import Ragged
 from reeltag.models.comparing import Comparing
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.layers.resemblance import Cosines
@@ -64,3 +67,10 @@ class ContentKnn(Comparing):
 
     def bytes_per_post(self) -> int:
         return super().bytes_per_post() + 8 * len(self.resemblance.vectors)
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        self.votes.grow(self.sizes.hashtags)
+
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
+        self.votes.observe(hashtags)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from pydantic import Field, field_validator
@@ -16,11 +16,12 @@ from reeltag.models.bll import Bll
 from reeltag.models.caption_words import CaptionWords
 from reeltag.models.comparing import Comparing
 from reeltag.models.content_knn import ContentKnn
-from reeltag.models.contract import Encoded, Judge, Model, ModelConfig, Sizes, Validated
+from reeltag.models.contract import Encoded, Judge, ModelConfig, Sizes, Validated
 from reeltag.models.ease import Ease
 from reeltag.models.layers.resemblance import Resemblance
 from reeltag.models.layers.shortlisting import Shortlisted, Shortlisting
 from reeltag.models.layers.trees import RankingTrees
+from reeltag.models.observing import Observing
 from reeltag.models.own_knn import OwnKnn
 from reeltag.models.popularity import Popularity
 from reeltag.models.ridge import Ridge
@@ -28,7 +29,7 @@ from reeltag.models.tag_names import TagNames
 from reeltag.models.text_knn import TextKnn
 from reeltag.models.user_history import UserHistory
 
-SCORERS: dict[str, type[Model]] = {
+SCORERS: dict[str, type[Observing]] = {
     scorer.name: scorer
     for scorer in (
         Popularity, UserHistory, Bll, OwnKnn, Ease, Ridge, TextKnn, ContentKnn, CaptionWords,
@@ -69,7 +70,7 @@ class HouseConfig(ModelConfig):
         return tuple(names)
 
 
-class House(Validated):
+class House(Validated, Observing):
     """The house model: a stack of scorers that are cheap, exact and different from each other.
 
         fused(post, j)  reciprocal-rank fusion of all scorers            (`Shortlisting`)
@@ -80,6 +81,8 @@ class House(Validated):
     posts, which no scorer has seen, how much each scorer is to be believed and where: what is
     learned on posts that the scorers have seen trusts them far too much. So a validation
     figure of this model is one of posts it learned from; only the test part judges it.
+
+    What is observed reaches every scorer and the counts that the trees look at; the trees stay.
 
     Without validation posts (or before `choose`) the fused order is the ranking. It needs
     users, features and captions no more than its scorers do.
@@ -112,8 +115,8 @@ class House(Validated):
         self.shortlisting = Shortlisting(sizes.users, sizes.hashtags)
         self.trees = RankingTrees()
 
-    def _each(self) -> list[tuple[str, Model]]:
-        return [(name, part) for name, part in self.scorers.items() if isinstance(part, Model)]
+    def _each(self) -> list[tuple[str, Observing]]:
+        return [(name, part) for name, part in self.scorers.items() if isinstance(part, Observing)]
 
     def fit(self, training: TrainingSet) -> None:
         self.resemblance.fit(training)
@@ -191,3 +194,19 @@ class House(Validated):
     def bytes_per_post(self) -> int:
         own = 32 * len(self.scorers) * self.sizes.hashtags
         return super().bytes_per_post() + own + sum(s.bytes_per_post() for _, s in self._each())
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        for _, scorer in self._each():
+            scorer.grow(users, hashtags)
+        self.shortlisting.grow(self.sizes.users, self.sizes.hashtags)
+
+    def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
+        self.resemblance.observe(posts)
+        cosines = self.resemblance(posts)
+        for _, scorer in self._each():
+            if isinstance(scorer, Comparing):
+                scorer.observe_compared(posts, hashtags, cosines)
+            else:
+                scorer.observe(posts, hashtags)
+        self.shortlisting.observe(posts.users, hashtags)

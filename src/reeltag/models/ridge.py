@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import pad
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.models.comparing import Comparing
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.layers.growing import Room
 from reeltag.models.layers.resemblance import Cosines, Part
 from reeltag.models.layers.steady import steady_product
 from reeltag.runtime import generator_of
@@ -72,6 +74,11 @@ class Ridge(Comparing):
     A training post that is asked about is left out exactly (landmarks and idf held), without
     fitting again: f₋ᵢ = (f_i - h_i y_i) / (1 - h_i), where h_i is its leverage, ∂f_i / ∂y_i.
 
+    An observed post p becomes a landmark whose weights are one step of coordinate descent on the
+    dual problem, as in online kernel ridge regression: β_p = (y_p - f(p)) / (k(p, p) + λ), all
+    others held. Its leverage is then k(p, p) / (k(p, p) + λ). A new hashtag is a direction of
+    its own.
+
     The constant carries popularity; a user never seen has only the terms without users.
     """
 
@@ -96,6 +103,7 @@ class Ridge(Comparing):
         self.buffer("leverage", torch.zeros(0))
         self.buffer("own_offsets", torch.zeros(1, dtype=torch.int64))
         self.buffer("own_tags", torch.zeros(0, dtype=torch.int64))
+        self._room = Room()
 
     def fit(self, training: TrainingSet) -> None:
         super().fit(training)
@@ -217,3 +225,31 @@ class Ridge(Comparing):
     def bytes_per_post(self) -> int:
         wide = len(self.leverage) + 2 * self.sizes.hashtags
         return super().bytes_per_post() + 24 * wide
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        count = len(hashtags)
+        if count:
+            self.directions = pad(self.directions, (0, count, 0, count))
+            self.directions[-count:, -count:].fill_diagonal_(1)
+            self.weights = pad(self.weights, (0, count))
+
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
+        """Each post in turn answers what those before it leave open: a triangular system."""
+        first = len(self.leverage)
+        numbers = torch.arange(first, first + len(posts), device=posts.users.device)
+        self.landmarks = torch.cat([self.landmarks, numbers])
+        self.users = torch.cat([self.users, posts.users])
+        kernel = self.kernel(posts, cosines)
+        known, among = kernel[:, : len(self.weights)], kernel[:, len(self.weights) :].double()
+        right = torch.zeros(len(posts), len(self.directions), device=kernel.device)
+        right.index_add_(0, hashtags.row_of_value, self.directions.T[hashtags.values])
+        left = (right - steady_product(known, self.weights)).double()
+        itself = among.diagonal().clone()
+        among.diagonal().add_(self.config.regularisation)
+        weights = torch.linalg.solve_triangular(among, left, upper=False)
+        self.weights = self._room.with_rows(self.weights, weights.float())
+        leverage = itself / (itself + self.config.regularisation)
+        self.leverage = torch.cat([self.leverage, leverage.clamp(0, 0.999).float()])
+        own = Ragged(self.own_tags, self.own_offsets).joined(hashtags)
+        self.own_tags, self.own_offsets = own.values, own.offsets

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
+from reeltag.models.layers.growing import by_use
 
 
 class Votes(nn.Module):
@@ -27,11 +28,10 @@ class Votes(nn.Module):
 
     def fit(self, training: TrainingSet) -> None:
         """Remember what each training post carries."""
-        _, hashtags = training.triples
-        uses = torch.bincount(hashtags, minlength=len(self.backoff)).double()
-        self.backoff = (1e-6 * uses / (1 + uses.max())).float()
+        carried = training.posts.hashtags
         # A copy: stored tensors share no memory.
-        self.offsets, self.tags = training.posts.hashtags.offsets.clone(), hashtags.clone()
+        self.offsets, self.tags = carried.offsets.clone(), carried.values.clone()
+        self.grow(len(self.backoff))
 
     def forward(self, weights: Tensor, positions: Tensor) -> Tensor:
         B, n = positions.shape
@@ -42,3 +42,13 @@ class Votes(nn.Module):
         flat = torch.div(owner, max(1, n), rounding_mode="floor") * scores.shape[1]
         scores.view(-1).index_add_(0, flat + self.tags[where], weights.reshape(-1)[owner])
         return scores
+
+    def grow(self, hashtags: int) -> None:
+        """Make room for so many hashtags in all."""
+        self.backoff = by_use(torch.bincount(self.tags, minlength=hashtags), 1e-6)
+
+    def observe(self, hashtags: Ragged) -> None:
+        """Remember what each published post carries."""
+        carried = Ragged(self.tags, self.offsets).joined(hashtags)
+        self.tags, self.offsets = carried.values, carried.offsets
+        self.grow(len(self.backoff))
