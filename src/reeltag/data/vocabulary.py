@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from reeltag.errors import RunError
 from reeltag.storage import write_parquet
@@ -24,7 +24,7 @@ class Vocabulary:
     equal scores towards the lower id, that is, towards the more used hashtag.
     """
 
-    def __init__(self, names: Sequence[str], counts: Sequence[int]) -> None:
+    def __init__(self, names: Sequence[str], counts: ArrayLike) -> None:
         self.names = list(names)
         self.counts: NDArray[np.int64] = np.asarray(counts, dtype=np.int64)
 
@@ -65,6 +65,12 @@ class Vocabulary:
             .sort(["len", "name"], descending=[True, False])
         )
         return cls(counted["name"].to_list(), counted["len"].to_list())
+
+    def grown(self, names: Sequence[str]) -> Vocabulary:
+        """With new `names` at the end, not counted yet: their ids are no order of use."""
+        return Vocabulary(
+            [*self.names, *names], np.concatenate([self.counts, np.zeros(len(names), np.int64)])
+        )
 
     def save(self, path: Path) -> None:
         """Write as Parquet (name, count), atomically."""

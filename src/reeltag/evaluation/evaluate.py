@@ -18,6 +18,7 @@ from reeltag.evaluation.metrics import hits_of, ranking_metrics
 from reeltag.evaluation.protocols import Judged, Protocol, judge
 from reeltag.evaluation.ranking import DEFAULT_BUDGET
 from reeltag.models.contract import Model
+from reeltag.models.observing import Observing
 from reeltag.runtime import peak_rss_mb
 
 POPULAR, UNPOPULAR = 27, 10
@@ -45,11 +46,15 @@ class Report:
     judged: Judged = field(repr=False)
     bucket_values: dict[str, dict[str, Tensor]] = field(repr=False)
     """By popularity: metric to its value for each post that has such hashtags."""
+    observes: bool = False
+    """Whether the model can observe: in `replay` one that cannot is judged as in `full`."""
 
     def as_json(self) -> dict[str, Any]:
         """The contract's object: everything but the values of single posts."""
         values = asdict(self)
         del values["judged"], values["bucket_values"]
+        if self.protocol != "replay":
+            del values["observes"]
         return values
 
 
@@ -89,6 +94,7 @@ def evaluate(
         peak_rss_mb=peak_rss_mb(),
         judged=judged,
         bucket_values={name: values for name, (values, _) in buckets.items()},
+        observes=isinstance(model, Observing),
     )
 
 
