@@ -18,7 +18,7 @@ PROTOCOLS = {
     "full": "full ranking of every hashtag",
     "sampled": "among 1,000 sampled hashtags, as GCN-PHR (Wei et al., MM 2019, §4.1) did",
     "leave-one-out": "each hashtag alone among 100 sampled, as LOGO (Cao et al., KBS 2020) did",
-    "replay": "full ranking in order of time; each post is observed once it is judged",
+    "replay": "full ranking in order of time; each post is observed once judged",
 }
 
 
