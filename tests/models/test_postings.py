@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -63,6 +65,9 @@ def test_added_rows_are_listed_as_fitted_ones_are(
     for row in torch.arange(9).split(1):
         grown.add(more.select(row))
     assert torch.equal(grown(posts), whole(posts))
+    again = copy.deepcopy(grown)
+    again.fit(train)
+    assert again(posts).shape == (6, 30)
     stored = grown.state_dict()
     assert not len(grown.recent_terms)
     for name, value in whole.state_dict().items():

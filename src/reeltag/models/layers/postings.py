@@ -52,6 +52,7 @@ class TermIndex(nn.Module):
         lists = Ragged.from_pairs(term, torch.arange(len(term)), len(self.terms))
         self.offsets, self.rows = lists.offsets, owner[lists.values].int()
         self.weights, self.count = weight[lists.values], torch.tensor(rows)
+        self._clear()
 
     def known(self, posts: Ragged) -> tuple[Tensor, Tensor]:
         """The terms of posts that the index has, as (m,) each: post, position of the term."""
@@ -106,6 +107,9 @@ class TermIndex(nn.Module):
         self.offsets = Ragged(self.rows, self.offsets).offsets_with(self.recent_terms)
         self.rows = inserted(self.rows, places, self.recent_rows)
         self.weights = inserted(self.weights, places, self.recent_weights)
+        self._clear()
+
+    def _clear(self) -> None:
         self.recent_terms = self.recent_terms.new_empty(0)
         self.recent_rows = self.recent_rows.new_empty(0)
         self.recent_weights = self.recent_weights.new_empty(0)
