@@ -15,8 +15,9 @@ class Observing(Model):
     """A model whose counts, histories and neighbours can grow by a post at once.
 
     What is counted of an observed post is what `fit` would have counted of it. What `fit`
-    solves or measures stays as it was fitted: weights, trees, the idf of words and pieces, means
-    and deviations of features. Words and pieces that `fit` has not kept stay unknown.
+    solves or measures stays as it was fitted: weights (`Ridge` goes a step on), trees, the idf of
+    words and pieces, means and deviations of features. Words and pieces that `fit` has not kept
+    stay unknown.
 
     Observed posts are numbered after the training posts (`PostBatch.own`). A user without posts
     is scored as nobody is. What was observed is stored with the rest of the model (`tensors`);
