@@ -25,7 +25,7 @@ from reeltag.models.layers.trees import RankingTrees
 from reeltag.models.registry import REGISTRY, build
 from reeltag.training.run import load_run
 from tests.models.captioned import captioned
-from tests.models.contract import ModelContract
+from tests.models.observing import ObservingContract, hold, observe
 
 SMALL = {"rounds": 20, "least_rows": 3, "candidates": 12}
 
@@ -43,7 +43,7 @@ def held(corpus: Corpus, part: str = "validation", block: int = 9) -> Iterator[
         yield corpus.batch(posts, index), posts.hashtags.select(index)
 
 
-class TestHouse(ModelContract):
+class TestHouse(ObservingContract):
     name = "reeltag"
     words = "count"
     settings = SMALL
@@ -58,6 +58,40 @@ class TestHouse(ModelContract):
         model.fit(corpus.training)
         model.choose(held(corpus), judge_scores)
         return model.eval()
+
+    def test_observing_is_fitting_with_the_posts_too(
+        self, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.without_ridge(monkeypatch)
+        super().test_observing_is_fitting_with_the_posts_too(corpus)
+
+    def test_posts_observed_together_are_observed_one_by_one(
+        self, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.without_ridge(monkeypatch)
+        super().test_posts_observed_together_are_observed_one_by_one(corpus)
+
+    def without_ridge(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its last digits may change places of hashtags; it has tests of its own."""
+        others = [name for name in SCORERS if name != "ridge"]
+        monkeypatch.setattr(self, "settings", {**SMALL, "scorers": others})
+
+    def test_trees_see_what_was_observed(self, corpus: Corpus) -> None:
+        """The candidates' features are those of a model fitted with the posts too."""
+        others = tuple(name for name in SCORERS if name != "ridge")
+        model, whole = (self.chosen(corpus, scorers=others) for _ in range(2))
+        trees = model.trees.text
+        first, late = self.halves(corpus)
+        model.fit(first)
+        hold(whole, model, corpus.training)
+        for index in late.split(1):
+            observe(model, corpus.training, index)
+        assert model.trees.text is trees
+        for posts in self.asked(corpus):
+            found, expected = (m.shortlisted(m.encode(posts)) for m in (model, whole))
+            assert torch.equal(found.candidates, expected.candidates)
+            torch.testing.assert_close(found.features, expected.features, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(model.scored(posts), whole.scored(posts))
 
     def test_every_scorer_is_a_registered_model(self) -> None:
         for name, scorer in SCORERS.items():

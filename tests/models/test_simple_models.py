@@ -15,10 +15,11 @@ from reeltag.errors import MissingFeatureError
 from reeltag.models.content_knn import ContentKnn
 from reeltag.models.contract import Sizes
 from reeltag.models.registry import build
-from tests.models.contract import ModelContract, naive_counts
+from tests.models.contract import naive_counts
+from tests.models.observing import ObservingContract
 
 
-class TestPopularity(ModelContract):
+class TestPopularity(ObservingContract):
     name = "popularity"
     uses_features = False
     uses_users = False
@@ -29,7 +30,7 @@ class TestPopularity(ModelContract):
         np.testing.assert_array_equal(scores[3].numpy(), expected)
 
 
-class TestUserHistory(ModelContract):
+class TestUserHistory(ObservingContract):
     name = "user-history"
     uses_features = False
 
@@ -57,7 +58,7 @@ class TestUserHistory(ModelContract):
         torch.testing.assert_close(difference, expected.float(), rtol=0, atol=1e-5)
 
 
-class TestContentKnn(ModelContract):
+class TestContentKnn(ObservingContract):
     name = "content-knn"
     uses_users = False
     settings = {"neighbours": 5}  # noqa: RUF012

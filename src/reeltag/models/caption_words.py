@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -12,6 +14,8 @@ from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingFeatureError
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import NAMED, Explaining, Facts
+from reeltag.models.layers.growing import with_pairs
+from reeltag.models.observing import Observing
 
 
 class CaptionWordsConfig(ModelConfig):
@@ -21,7 +25,7 @@ class CaptionWordsConfig(ModelConfig):
     """m: how many posts' worth of belief in plain popularity each word starts with."""
 
 
-class CaptionWords(Explaining):
+class CaptionWords(Explaining, Observing):
     """score = the mean of p(j | word) over the caption's words, rare words counting more.
 
         p(j)     = posts with j / posts
@@ -64,7 +68,8 @@ class CaptionWords(Explaining):
     def fit(self, training: TrainingSet) -> None:
         H, count = self.sizes.hashtags, len(training.posts)
         words, tags = training.posts.words, training.posts.hashtags
-        self.popular = (torch.bincount(tags.values, minlength=H).double() / count).float()
+        self.own_offsets, self.own_tags = tags.offsets, tags.values
+        self.popular = self._shares()
         self.word_posts = torch.bincount(words.values, minlength=self.sizes.words).float()
         self.idf = (count / self.word_posts.clamp(min=1)).log()
         where, word = tags.positions(words.row_of_value)
@@ -73,7 +78,11 @@ class CaptionWords(Explaining):
         pairs = Ragged.from_pairs(keys // H, keys % H, self.sizes.words)
         self.pair_offsets, self.pair_tags = pairs.offsets, pairs.values
         self.pair_posts = together.float()
-        self.own_offsets, self.own_tags = tags.offsets, tags.values
+
+    def _shares(self) -> Tensor:
+        """p(j) of every hashtag (H,)."""
+        uses = torch.bincount(self.own_tags, minlength=self.sizes.hashtags)
+        return (uses.double() / max(1, len(self.own_offsets) - 1)).float()
 
     def encode(self, posts: PostBatch) -> Encoded:
         # Rows of one width, as everything encoded is; -1 marks the end of a caption.
@@ -119,3 +128,22 @@ class CaptionWords(Explaining):
             ]
             said.append({"words": spoken} if spoken else {})
         return said
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        self.popular = self._shares()
+
+    def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
+        own = Ragged(self.own_tags, self.own_offsets).joined(hashtags)
+        self.own_tags, self.own_offsets = own.values, own.offsets
+        self.popular = self._shares()
+        words = posts.words
+        self.word_posts = self.word_posts + torch.bincount(words.values, minlength=len(self.idf))
+        where, word = hashtags.positions(words.row_of_value)
+        pairs, self.pair_posts = with_pairs(
+            Ragged(self.pair_tags, self.pair_offsets),
+            self.pair_posts,
+            words.values[word],
+            hashtags.values[where],
+        )
+        self.pair_tags, self.pair_offsets = pairs.values, pairs.offsets

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
+from reeltag.data.ragged import Ragged
 from reeltag.models.comparing import Comparing
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
@@ -69,3 +72,10 @@ class ContentKnn(Comparing, Explaining):
     def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
         """As `carriers_of`, of the posts that vote."""
         return self.votes.carriers(encoded["cosines"][0], encoded["positions"][0], hashtags)
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        self.votes.grow(self.sizes.hashtags)
+
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
+        self.votes.observe(hashtags)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from scipy import sparse
@@ -9,9 +11,12 @@ from torch import Tensor
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
+from reeltag.data.ragged import Ragged
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import NAMED, Explaining, Facts
+from reeltag.models.layers.growing import by_use
 from reeltag.models.layers.uses import UserUses
+from reeltag.models.observing import Observing
 
 _USED = 64
 """Hashtags of a user, for the estimate of memory."""
@@ -29,7 +34,7 @@ class EaseConfig(ModelConfig):
     square and cube. The others keep the popular order."""
 
 
-class Ease(Explaining):
+class Ease(Explaining, Observing):
     """Embarrassingly shallow autoencoder (Steck, WWW 2019) over the users' hashtag counts.
 
         X = (uses of j by u)^p                                  users × hashtags
@@ -56,8 +61,8 @@ class Ease(Explaining):
 
     def fit(self, training: TrainingSet) -> None:
         self.uses.fit(training)
-        uses = torch.bincount(training.triples[1], minlength=self.sizes.hashtags).double()
-        self.backoff = (1e-6 * uses / (1 + uses.max())).float()
+        uses = self.uses.of_all()
+        self.backoff = by_use(uses, 1e-6)
         ordered = torch.argsort(uses, descending=True, stable=True)
         self.chosen = ordered[: self.config.most].sort().values
         gram = self._gram()
@@ -106,3 +111,14 @@ class Ease(Explaining):
             speak = {"hashtags": self.chosen[used[best]].tolist(), "weights": added[best].tolist()}
             said.append(speak if len(best) else {})
         return said
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        """New hashtags are not among the chosen ones: nothing suggests them."""
+        super().grow(users, hashtags)
+        self.uses.grow(self.sizes.users, self.sizes.hashtags)
+        self.backoff = by_use(self.uses.of_all(), 1e-6)
+
+    def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
+        """The users' hashtags are counted; what these suggest stays as it was solved."""
+        self.uses.observe(posts.users, hashtags)
+        self.backoff = by_use(self.uses.of_all(), 1e-6)

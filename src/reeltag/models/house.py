@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from pydantic import Field, field_validator
@@ -16,12 +16,13 @@ from reeltag.models.bll import Bll
 from reeltag.models.caption_words import CaptionWords
 from reeltag.models.comparing import Comparing
 from reeltag.models.content_knn import ContentKnn
-from reeltag.models.contract import Encoded, Judge, Model, ModelConfig, Refitting, Sizes
+from reeltag.models.contract import Encoded, Judge, ModelConfig, Refitting, Sizes
 from reeltag.models.ease import Ease
 from reeltag.models.explaining import Contributing, Contributions, Explaining, Facts
 from reeltag.models.layers.resemblance import Resemblance
 from reeltag.models.layers.shortlisting import Shortlisted, Shortlisting
 from reeltag.models.layers.trees import RankingTrees
+from reeltag.models.observing import Observing
 from reeltag.models.own_knn import OwnKnn
 from reeltag.models.popularity import Popularity
 from reeltag.models.ridge import Ridge
@@ -29,7 +30,7 @@ from reeltag.models.tag_names import TagNames
 from reeltag.models.text_knn import TextKnn
 from reeltag.models.user_history import UserHistory
 
-SCORERS: dict[str, type[Model]] = {
+SCORERS: dict[str, type[Observing]] = {
     scorer.name: scorer
     for scorer in (
         Popularity, UserHistory, Bll, OwnKnn, Ease, Ridge, TextKnn, ContentKnn, CaptionWords,
@@ -72,7 +73,7 @@ class HouseConfig(ModelConfig):
         return tuple(names)
 
 
-class House(Refitting, Contributing):
+class House(Refitting, Contributing, Observing):
     """The house model: a stack of scorers that are cheap, exact and different from each other.
 
         fused(post, j)  reciprocal-rank fusion of all scorers            (`Shortlisting`)
@@ -86,6 +87,8 @@ class House(Refitting, Contributing):
 
     With `refit` the scorers are then fitted once more, on training and validation posts
     together (the trees stay): what users did last is the best guide to what they do next.
+
+    What is observed reaches every scorer and the counts that the trees look at; the trees stay.
 
     Without validation posts (or before `choose`) the fused order is the ranking. It needs
     users, features and captions no more than its scorers do.
@@ -118,8 +121,8 @@ class House(Refitting, Contributing):
         self.shortlisting = Shortlisting(sizes.users, sizes.hashtags)
         self.trees = RankingTrees()
 
-    def _each(self) -> list[tuple[str, Model]]:
-        return [(name, part) for name, part in self.scorers.items() if isinstance(part, Model)]
+    def _each(self) -> list[tuple[str, Observing]]:
+        return [(name, part) for name, part in self.scorers.items() if isinstance(part, Observing)]
 
     def fit(self, training: TrainingSet) -> None:
         self.resemblance.fit(training)
@@ -255,3 +258,19 @@ class House(Refitting, Contributing):
     def bytes_per_post(self) -> int:
         own = 32 * len(self.scorers) * self.sizes.hashtags
         return super().bytes_per_post() + own + sum(s.bytes_per_post() for _, s in self._each())
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        for _, scorer in self._each():
+            scorer.grow(users, hashtags)
+        self.shortlisting.grow(self.sizes.users, self.sizes.hashtags)
+
+    def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
+        self.resemblance.observe(posts)
+        cosines = self.resemblance(posts)
+        for _, scorer in self._each():
+            if isinstance(scorer, Comparing):
+                scorer.observe_compared(posts, hashtags, cosines)
+            else:
+                scorer.observe(posts, hashtags)
+        self.shortlisting.observe(posts.users, hashtags)

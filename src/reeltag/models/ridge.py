@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import pad
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
@@ -14,6 +15,7 @@ from reeltag.data.ragged import Ragged
 from reeltag.models.comparing import Comparing
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
+from reeltag.models.layers.growing import Room
 from reeltag.models.layers.resemblance import Cosines, Part
 from reeltag.models.layers.steady import steady_product
 from reeltag.models.layers.votes import carriers_of
@@ -21,6 +23,10 @@ from reeltag.runtime import generator_of
 
 _BLOCK = 2048
 _JITTER = 1e-5
+_SOFT = 1e-3
+"""The same for the anchors, whose matrix is kept in float32."""
+_MOST_ANCHORS = 1024
+"""Observed posts become anchors while there are fewer."""
 _ROUNDS = 6
 """Of subspace iteration."""
 Gram = Callable[[Tensor], Tensor]
@@ -43,6 +49,8 @@ class RidgeConfig(ModelConfig):
     """Up to so many training posts the solution is exact: n² numbers, time as n³."""
     landmarks: int = Field(2048, ge=1)
     """m: with more posts it is Nyström's, from m posts drawn at random, always the same ones."""
+    anchors: int = Field(256, ge=1)
+    """|Z|: landmarks that tell how much of an observed post was known before."""
     rank: int = Field(256, ge=1)
     """r: answers are kept along so many directions where there are over twice as many hashtags."""
     like: float = Field(1.0, ge=0)
@@ -78,6 +86,18 @@ class Ridge(Comparing, Explaining):
     A training post that is asked about is left out exactly (landmarks and idf held), without
     fitting again: f₋ᵢ = (f_i - h_i y_i) / (1 - h_i), where h_i is its leverage, ∂f_i / ∂y_i.
 
+    An observed post p changes the answers as in recursive least squares (a Gaussian process that
+    is shown y_p):
+
+        f(x) ← f(x) + c(x, p) (y_p - f(p)) / (c(p, p) + λ)
+        c(x, p) = k(x, p) + k(x, Z) G k(Z, p),   G = λ (K_Zn K_nZ + λ K_ZZ)⁻¹ - K_ZZ⁻¹
+
+    where c, what the posts so far leave open of k, is worked out by some landmarks Z (the fully
+    independent conditional of Snelson and Ghahramani, NIPS 2005). So p becomes a landmark, the
+    weights of Z give way to it, and its leverage is c(p, p) / (c(p, p) + λ). It joins Z too, so
+    that c is that of the posts up to p, until Z has 1,024 posts. With all landmarks in Z this
+    is the exact solution for all posts. A new hashtag is a direction of its own.
+
     The constant carries popularity; a user never seen has only the terms without users.
     """
 
@@ -102,6 +122,9 @@ class Ridge(Comparing, Explaining):
         self.buffer("leverage", torch.zeros(0))
         self.buffer("own_offsets", torch.zeros(1, dtype=torch.int64))
         self.buffer("own_tags", torch.zeros(0, dtype=torch.int64))
+        self.buffer("anchors", torch.zeros(0, dtype=torch.int64))
+        self.buffer("known", torch.zeros(0, 0))
+        self._room = Room()
 
     def fit(self, training: TrainingSet) -> None:
         super().fit(training)
@@ -116,6 +139,7 @@ class Ridge(Comparing, Explaining):
         self.own_offsets, self.own_tags = own.offsets.clone(), own.values.clone()
         blocks = torch.split(self.landmarks, _BLOCK)
         kernel = torch.cat([self._kernel(training, block) for block in blocks])
+        self._anchor(kernel, count)
         solve = self._exact if exact else self._from_landmarks
         weights, leverage, gram = solve(training, kernel)
         directions = self._directions(gram)
@@ -132,6 +156,17 @@ class Ridge(Comparing, Explaining):
         for _ in range(_ROUNDS):
             start = torch.linalg.qr(gram(start)).Q
         return start.T.contiguous()
+
+    def _anchor(self, kernel: Tensor, posts: int) -> None:
+        """Z and G (|Z|, |Z|), the sum over posts from the landmarks, which are a sample of them."""
+        drawn = torch.randperm(len(kernel), generator=generator_of("ridge anchors"))
+        self.anchors = drawn[: self.config.anchors].sort().values
+        across = kernel[:, self.anchors].double()
+        among = across[self.anchors]
+        among.diagonal().add_(_SOFT * among.diagonal().mean())
+        seen = posts / len(kernel) * across.T @ across
+        ridge = self.config.regularisation
+        self.known = (ridge * _inverse(seen + ridge * among) - _inverse(among)).float()
 
     def _exact(self, training: TrainingSet, kernel: Tensor) -> Solution:
         """(K + λI)⁻¹ Y, and h = diag(K (K + λI)⁻¹) = 1 - λ diag((K + λI)⁻¹)."""
@@ -255,3 +290,45 @@ class Ridge(Comparing, Explaining):
             {**{name: term[place] for name, term in sums.items()}, **about}
             for place, about in enumerate(said)
         ]
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        count = len(hashtags)
+        if count:
+            self.directions = pad(self.directions, (0, count, 0, count))
+            self.directions[-count:, -count:].fill_diagonal_(1)
+            self.weights = pad(self.weights, (0, count))
+
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
+        """The posts together, which is one after the other while they become anchors."""
+        device, ridge = posts.users.device, self.config.regularisation
+        count, landmarks = torch.arange(len(posts), device=device), len(self.weights)
+        self.landmarks = torch.cat([self.landmarks, len(self.leverage) + count])
+        self.users = torch.cat([self.users, posts.users])
+        kernel = self.kernel(posts, cosines)
+        before, among = kernel[:, :landmarks], kernel[:, landmarks:]
+        of_anchors = before[:, self.anchors]
+        moved = of_anchors @ self.known
+        covariance = (among + moved @ of_anchors.T).double()
+        covariance.diagonal().add_(ridge)
+        factor = torch.linalg.cholesky(covariance)
+        right = torch.zeros(len(posts), len(self.directions), device=device)
+        right.index_add_(0, hashtags.row_of_value, self.directions.T[hashtags.values])
+        left = (right - before @ self.weights).double()
+        weights = torch.cholesky_solve(left, factor).float()
+        self.weights = self._room.with_rows(self.weights, weights)
+        self.weights.index_add_(0, self.anchors, moved.T @ weights)
+        if len(self.anchors) + len(posts) <= _MOST_ANCHORS:
+            inverse = torch.cholesky_inverse(factor).float()
+            below = -inverse @ moved
+            above = torch.cat([self.known + moved.T @ below, below.T], 1)
+            self.known = torch.cat([above, torch.cat([below, -inverse], 1)])
+            self.anchors = torch.cat([self.anchors, landmarks + count])
+        leverage = 1 - ridge / factor.diagonal().square()
+        self.leverage = torch.cat([self.leverage, leverage.clamp(0, 0.999).float()])
+        own = Ragged(self.own_tags, self.own_offsets).joined(hashtags)
+        self.own_tags, self.own_offsets = own.values, own.offsets
+
+
+def _inverse(matrix: Tensor) -> Tensor:
+    return torch.cholesky_inverse(torch.linalg.cholesky(matrix))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
+from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingFeatureError
 from reeltag.models.comparing import Comparing
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
@@ -79,3 +82,11 @@ class TextKnn(Comparing, Explaining):
         """As `carriers_of`, of the posts that vote."""
         cosines = encoded["weights"][0].pow(1 / self.config.power)
         return self.votes.carriers(cosines, encoded["positions"][0], hashtags)
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        self.votes.grow(self.sizes.hashtags)
+
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
+        self.votes.observe(hashtags)
+        self.posts = self.posts + len(posts)

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from reeltag.data.corpus import TrainingSet
+from reeltag.data.ragged import Ragged
 from reeltag.models.explaining import Facts
+from reeltag.models.layers.growing import longer
 from reeltag.models.layers.uses import UserUses
 
 DEPTH = 256
@@ -59,8 +61,7 @@ class Shortlisting(nn.Module):
         self.uses.fit(training)
         users = training.posts.users
         self.user_posts = torch.bincount(users[users >= 0], minlength=self.uses.users).float()
-        counts = torch.bincount(training.triples[1], minlength=self.uses.hashtags)
-        self.popular = torch.stack([counts, self.uses.users_of()]).float().log1p()
+        self.popular = self._popular()
 
     def forward(
         self, scores: Tensor, users: Tensor, own: Tensor, lengths: Tensor, most: int
@@ -148,6 +149,22 @@ class Shortlisting(nn.Module):
             "history": [{"uses": n, "posts": int(posts)} if n else {} for n in uses],
             "popular": [{"users": n} if n else {} for n in used_by],
         }
+
+    def _popular(self) -> Tensor:
+        return torch.stack([self.uses.of_all(), self.uses.users_of()]).float().log1p()
+
+    def grow(self, users: int, hashtags: int) -> None:
+        """Make room for so many users and hashtags in all."""
+        self.uses.grow(users, hashtags)
+        self.user_posts = longer(self.user_posts, users)
+        self.popular = self._popular()
+
+    def observe(self, users: Tensor, hashtags: Ragged) -> None:
+        """Count published posts too: their users (B,) and the hashtags each carries."""
+        self.uses.observe(users, hashtags)
+        own = torch.bincount(users[users >= 0], minlength=len(self.user_posts))
+        self.user_posts = self.user_posts + own
+        self.popular = self._popular()
 
 
 def _best(scores: Tensor, most: int) -> Tensor:

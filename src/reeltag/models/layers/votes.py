@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.models.explaining import NAMED, Facts
+from reeltag.models.layers.growing import by_use
 
 
 class Votes(nn.Module):
@@ -28,11 +29,10 @@ class Votes(nn.Module):
 
     def fit(self, training: TrainingSet) -> None:
         """Remember what each training post carries."""
-        _, hashtags = training.triples
-        uses = torch.bincount(hashtags, minlength=len(self.backoff)).double()
-        self.backoff = (1e-6 * uses / (1 + uses.max())).float()
+        carried = training.posts.hashtags
         # A copy: stored tensors share no memory.
-        self.offsets, self.tags = training.posts.hashtags.offsets.clone(), hashtags.clone()
+        self.offsets, self.tags = carried.offsets.clone(), carried.values.clone()
+        self.grow(len(self.backoff))
 
     def forward(self, weights: Tensor, positions: Tensor) -> Tensor:
         B, n = positions.shape
@@ -47,6 +47,16 @@ class Votes(nn.Module):
     def carriers(self, cosines: Tensor, positions: Tensor, hashtags: Tensor) -> list[Facts]:
         """As `carriers_of`, of what the training posts carry."""
         return carriers_of(Ragged(self.tags, self.offsets), cosines, positions, hashtags)
+
+    def grow(self, hashtags: int) -> None:
+        """Make room for so many hashtags in all."""
+        self.backoff = by_use(torch.bincount(self.tags, minlength=hashtags), 1e-6)
+
+    def observe(self, hashtags: Ragged) -> None:
+        """Remember what each published post carries."""
+        carried = Ragged(self.tags, self.offsets).joined(hashtags)
+        self.tags, self.offsets = carried.values, carried.offsets
+        self.grow(len(self.backoff))
 
 
 def carriers_of(
