@@ -72,7 +72,7 @@ def test_similar_posts_and_counts_see_it(recommender: Recommender, dataset: Data
     features = {name: dataset.feature(name) for name in dataset.features}
     values = {name: np.asarray(f.rows(np.array([3]))[0]) for name, f in features.items()}
     recommender.observe("", None, ["brandnew"], values=values, post="mine")
-    run, evidence = recommender.run, recommender._reasons.evidence
+    run, evidence = recommender.run, recommender._evidence
     assert run.hashtags.counts[-1] == 1
     assert evidence.nearest is not None
     assert len(evidence.nearest.resemblance.vectors) == evidence.posts.height
@@ -101,10 +101,10 @@ def test_word_counts_go_on() -> None:
 
 
 def test_odd_posts(recommender: Recommender) -> None:
-    count = recommender._reasons.evidence.posts.height
+    count = recommender._evidence.posts.height
     recommender.observe(None, None)
     recommender.observe("# #1", "u1", ["##", ""])
-    assert recommender._reasons.evidence.posts.height == count + 2
+    assert recommender._evidence.posts.height == count + 2
     assert recommender.recommend(user="u1")
 
 

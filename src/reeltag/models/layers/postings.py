@@ -111,10 +111,11 @@ class TermIndex(nn.Module):
 
     def _table(self, count: int) -> sparse.csr_matrix:
         """The index (terms, rows) as scipy has it, made again when it was replaced."""
-        if self._made is None or self._made[0] is not self.weights:
+        if self._made is None or self._made[0] is not self.offsets:
             parts = self.weights.numpy(), self.rows.numpy(), self.offsets.numpy()
             table = sparse.csr_matrix(parts, shape=(len(self.terms), count), copy=False)
-            self._made = self.weights, table
+            self._made = self.offsets, table
+        self._made[1].resize(len(self.terms), count)  # rows that were added since have no entry
         return self._made[1]
 
     def append(self, rows: int, owner: Tensor, term: Tensor, weight: Tensor) -> None:
