@@ -78,7 +78,7 @@ def test_similar_posts_and_counts_see_it(recommender: Recommender, dataset: Data
     assert len(evidence.nearest.resemblance.vectors) == evidence.posts.height
     assert evidence.posts["post"][-1] == "mine"
     asked = post_of(run, -1, values, "", 0, run.profiles.new_zeros(0))
-    (found,) = recommender._reasons.of([len(run.hashtags) - 1], asked, -1, "")
+    (found,) = recommender._why([len(run.hashtags) - 1], asked, -1, "")
     (similar,) = [reason for reason in found if reason.kind == "similar"]
     assert similar.facts["posts"][0] == "mine"
     popular = recommender._reasons._popular_reason(len(run.hashtags) - 1)

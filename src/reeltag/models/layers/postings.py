@@ -31,7 +31,7 @@ class TermIndex(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self._made: tuple[Tensor, sparse.csr_matrix] | None = None
+        self._made: tuple[tuple[Tensor, ...], sparse.csr_matrix] | None = None
         whole = torch.int64
         self.terms: Tensor
         self.offsets: Tensor
@@ -111,10 +111,11 @@ class TermIndex(nn.Module):
 
     def _table(self, count: int) -> sparse.csr_matrix:
         """The index (terms, rows) as scipy has it, made again when it was replaced."""
-        if self._made is None or self._made[0] is not self.offsets:
-            parts = self.weights.numpy(), self.rows.numpy(), self.offsets.numpy()
-            table = sparse.csr_matrix(parts, shape=(len(self.terms), count), copy=False)
-            self._made = self.offsets, table
+        parts = self.weights, self.rows, self.offsets
+        if self._made is None or any(a is not b for a, b in zip(self._made[0], parts, strict=True)):
+            arrays = tuple(part.numpy() for part in parts)
+            table = sparse.csr_matrix(arrays, shape=(len(self.terms), count), copy=False)
+            self._made = parts, table
         self._made[1].resize(len(self.terms), count)  # rows that were added since have no entry
         return self._made[1]
 
