@@ -133,7 +133,7 @@ class TestHouse(ObservingContract):
         found = model.shortlisted(model.encode(posts))
         scorers = list(model.scorers)
         n = len(scorers)
-        assert found.features.shape == (3, 12, 3 * n + 10)
+        assert found.features.shape == (3, 12, 3 * n + 10 + 3)
         users, tags = training.posts.users, training.posts.hashtags
         for row, user in enumerate(posts.users.tolist()):
             own = (users == user).nonzero().squeeze(1).tolist()
@@ -145,7 +145,7 @@ class TestHouse(ObservingContract):
                 others = values[3 * n :]
                 expected = [
                     found.fused[row, tag], used[tag], used[tag] / len(own),
-                    np.log1p(corpus.hashtags.counts[tag]), others[4], len(own),
+                    np.log1p(corpus.hashtags.counts[tag]), others[4], *others[5:8], len(own),
                     (used > 0).sum(), used.max(), posts.words.lengths[row],
                     posts.pieces.lengths[row],
                 ]  # fmt: skip
@@ -156,7 +156,7 @@ class TestHouse(ObservingContract):
 
     def test_every_feature_has_a_column(self, corpus: Corpus) -> None:
         model = self.chosen(corpus)
-        columns = model.shortlisting.columns(list(model.scorers))
+        columns = model.columns()
         found = model.shortlisted(model.encode(self.posts(corpus)))
         assert len(set(columns)) == found.features.shape[2]
         assert {"score", "rank", "share"} == {name for group, name in columns if group == "bll"}

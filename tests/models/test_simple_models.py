@@ -80,6 +80,15 @@ class TestContentKnn(ObservingContract):
                     expected[tag] += max(cosines[near], 0)
             np.testing.assert_allclose(scores[row], expected, rtol=1e-4, atol=1e-6)
 
+    def test_the_nearest_is_the_best_single_vote(self, corpus: Corpus) -> None:
+        model = self.fitted(corpus)
+        assert isinstance(model, ContentKnn)
+        encoded = model.encode(self.posts(corpus))
+        tags = corpus.training.posts.hashtags.dense(len(corpus.hashtags)).numpy()
+        carried = tags[encoded["positions"].numpy()]
+        expected = (encoded["weights"].numpy()[..., None] * carried).max(1)
+        np.testing.assert_allclose(model.nearest(encoded).numpy(), expected, rtol=1e-6)
+
     def test_a_training_post_is_not_its_own_neighbour(self, corpus: Corpus) -> None:
         model = self.fitted(corpus)
         assert isinstance(model, ContentKnn)

@@ -16,6 +16,7 @@ from reeltag.errors import RunError
 from reeltag.experiments.train import train_run
 from reeltag.recommend import Answer
 from reeltag.recommend.posts import post_of
+from reeltag.recommend.reasons import Reasons
 from reeltag.training.evidence import Evidence
 
 SMALL = {"rounds": 10, "least_rows": 3, "candidates": 12}
@@ -62,10 +63,15 @@ def test_a_new_user_and_a_new_hashtag_are_known_at_once(recommender: Recommender
 
 
 def test_a_known_users_history_goes_on(recommender: Recommender) -> None:
-    (before,) = facts(recommender.answer(user="u1", k=99), "sea", "history")
+    def counted() -> tuple[int, int]:
+        run = recommender.run
+        reasons = Reasons(recommender._evidence, run.hashtags)
+        uses, posts = reasons._history(run.users.id_of("u1"))
+        return uses[run.hashtags.id_of("sea")], posts
+
+    uses, posts = counted()
     recommender.observe(None, "u1", ["sea"], at=1_800_000_000)
-    (after,) = facts(recommender.answer(user="u1", k=99), "sea", "history")
-    assert after == {"uses": before["uses"] + 1, "posts": before["posts"] + 1}
+    assert counted() == (uses + 1, posts + 1)
 
 
 def test_similar_posts_and_counts_see_it(recommender: Recommender, dataset: Dataset) -> None:
@@ -81,7 +87,7 @@ def test_similar_posts_and_counts_see_it(recommender: Recommender, dataset: Data
     (found,) = recommender._why([len(run.hashtags) - 1], asked, -1, "")
     (similar,) = [reason for reason in found if reason.kind == "similar"]
     assert similar.facts["posts"][0] == "mine"
-    popular = recommender._reasons._popular_reason(len(run.hashtags) - 1)
+    popular = Reasons(evidence, run.hashtags)._popular_reason(len(run.hashtags) - 1)
     assert popular.text == f"used on 1 of {evidence.posts.height} training posts"
 
 

@@ -12,6 +12,7 @@ from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.layers.resemblance import Cosines, Part, Resemblance
+from reeltag.models.layers.votes import Votes
 from reeltag.models.observing import Observing
 
 
@@ -72,3 +73,20 @@ class Comparing(Observing):
     @abstractmethod
     def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
         """Take in B posts that are compared with already, by cosines (B, n + B)."""
+
+
+class Voting(Comparing):
+    """One whose most similar posts vote for the hashtags they carry.
+
+    `encode_compared` gives the votes' "weights" and the "positions" of the posts, (B, n) each.
+    """
+
+    votes: Votes
+
+    def score_all(self, encoded: Encoded) -> Tensor:
+        scores: Tensor = self.votes(encoded["weights"], encoded["positions"])
+        return scores
+
+    def nearest(self, encoded: Encoded) -> Tensor:
+        """The best single vote for each hashtag (B, H), 0 where there is none."""
+        return self.votes.nearest(encoded["weights"], encoded["positions"])

@@ -11,7 +11,7 @@ from torch import Tensor
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
-from reeltag.models.comparing import Comparing
+from reeltag.models.comparing import Voting
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.resemblance import Cosines
@@ -25,7 +25,7 @@ class ContentKnnConfig(ModelConfig):
     """How many training posts vote."""
 
 
-class ContentKnn(Comparing, Explaining):
+class ContentKnn(Voting, Explaining):
     """score(post, j) = Σ of the cosines of the nearest training posts that carry j.
 
     Each modality is standardised and scaled to length 1, so modalities count alike and a
@@ -60,18 +60,14 @@ class ContentKnn(Comparing, Explaining):
 
     def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
         values, positions = self._nearest(posts, cosines)
-        return {"cosines": values, "positions": positions}
-
-    def score_all(self, encoded: Encoded) -> Tensor:
-        scores: Tensor = self.votes(encoded["cosines"], encoded["positions"])
-        return scores
+        return {"weights": values, "positions": positions}
 
     def bytes_per_post(self) -> int:
         return super().bytes_per_post() + 8 * len(self.resemblance.vectors)
 
     def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
         """As `carriers_of`, of the posts that vote."""
-        return self.votes.carriers(encoded["cosines"][0], encoded["positions"][0], hashtags)
+        return self.votes.carriers(encoded["weights"][0], encoded["positions"][0], hashtags)
 
     def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
         super().grow(users, hashtags)

@@ -14,7 +14,7 @@ from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingFeatureError
 from reeltag.models.bll import Bll
 from reeltag.models.caption_words import CaptionWords
-from reeltag.models.comparing import Comparing
+from reeltag.models.comparing import Comparing, Voting
 from reeltag.models.content_knn import ContentKnn
 from reeltag.models.contract import Encoded, Judge, ModelConfig, Refitting, Sizes
 from reeltag.models.ease import Ease
@@ -124,6 +124,14 @@ class House(Refitting, Contributing, Observing):
     def _each(self) -> list[tuple[str, Observing]]:
         return [(name, part) for name, part in self.scorers.items() if isinstance(part, Observing)]
 
+    def _voting(self) -> list[tuple[str, Voting]]:
+        return [(name, part) for name, part in self.scorers.items() if isinstance(part, Voting)]
+
+    def columns(self) -> list[tuple[str, str]]:
+        """(group, name) of each feature that the trees look at."""
+        voting = [name for name, _ in self._voting()]
+        return self.shortlisting.columns(list(self.scorers), voting)
+
     def fit(self, training: TrainingSet) -> None:
         self.resemblance.fit(training)
         for _, scorer in self._each():
@@ -160,8 +168,10 @@ class House(Refitting, Contributing, Observing):
 
     def shortlisted(self, encoded: Encoded, scores: Tensor | None = None) -> Shortlisted:
         """The fused ranking, its best hashtags, and what the trees see of these."""
+        nearest = [part.nearest(self._own(encoded, name)) for name, part in self._voting()]
         found: Shortlisted = self.shortlisting(
             self._scores(encoded) if scores is None else scores,
+            nearest,
             encoded["users"],
             encoded["own"],
             encoded["lengths"],
@@ -184,7 +194,7 @@ class House(Refitting, Contributing, Observing):
         and `popular` (counts), and `post` (what is the same for all hashtags of the post).
         """
         names, hashtags = list(self.scorers), hashtags.cpu()
-        columns = [group for group, _ in self.shortlisting.columns(names)]
+        columns = [group for group, _ in self.columns()]
         groups = tuple(dict.fromkeys(columns))
         scores = self._scores(encoded)
         votes = self.shortlisting.votes(scores)[1].permute(1, 2, 0).cpu().double() / len(names)

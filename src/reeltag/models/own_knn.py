@@ -11,7 +11,7 @@ from torch import Tensor
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
-from reeltag.models.comparing import Comparing
+from reeltag.models.comparing import Voting
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.resemblance import Cosines, Part
@@ -36,7 +36,7 @@ class OwnKnnConfig(ModelConfig):
     """Weight of the features, where there are any."""
 
 
-class OwnKnn(Comparing, Explaining):
+class OwnKnn(Voting, Explaining):
     """score(post, j) = Σ (f + max(0, r(post, q))^p) over posts q of the same user that carry j.
 
     r is `Comparing`'s: words, pieces of words, and content. With a large floor f it is
@@ -82,10 +82,6 @@ class OwnKnn(Comparing, Explaining):
         alike = self.likeness(cosines).gather(1, positions.clamp(min=0)).clamp(min=0)
         weights = (self.config.floor + alike.pow(self.config.power)) * counts
         return {"weights": weights, "positions": positions.clamp(min=0)}
-
-    def score_all(self, encoded: Encoded) -> Tensor:
-        scores: Tensor = self.votes(encoded["weights"], encoded["positions"])
-        return scores
 
     def bytes_per_post(self) -> int:
         return super().bytes_per_post() + 24 * len(self.own_posts)

@@ -12,7 +12,7 @@ from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingFeatureError
-from reeltag.models.comparing import Comparing
+from reeltag.models.comparing import Voting
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.resemblance import Cosines
@@ -30,7 +30,7 @@ class TextKnnConfig(ModelConfig):
     """Share of whole words in the likeness; the rest is that of their pieces."""
 
 
-class TextKnn(Comparing, Explaining):
+class TextKnn(Voting, Explaining):
     """score(post, j) = Σ r(post, q)^p over the nearest training posts q that carry j.
 
     r is the mean of two cosines of TF-IDF vectors, of the captions' words and of the pieces
@@ -70,10 +70,6 @@ class TextKnn(Comparing, Explaining):
         near = torch.topk(likeness, min(self.config.neighbours, likeness.shape[1]), dim=1)
         return {"weights": near.values.clamp(min=0).pow(self.config.power),
                 "positions": near.indices}  # fmt: skip
-
-    def score_all(self, encoded: Encoded) -> Tensor:
-        scores: Tensor = self.votes(encoded["weights"], encoded["positions"])
-        return scores
 
     def bytes_per_post(self) -> int:
         return super().bytes_per_post() + 16 * int(self.posts)

@@ -43,6 +43,7 @@ class Shortlisting(nn.Module):
     * of each scorer: its score, ln(rank), and the score as a share of the post's best
     * the fused score; uses by the post's user, and as a share of the user's posts
     * of the hashtag: uses and users, as ln(1 + x)
+    * of each scorer whose posts vote: the best single vote
     * of the post: its user's posts, different hashtags and most uses of one; its words; its pieces
 
     A training post's own uses are taken off its user's when that post is asked about.
@@ -64,10 +65,17 @@ class Shortlisting(nn.Module):
         self.popular = self._popular()
 
     def forward(
-        self, scores: Tensor, users: Tensor, own: Tensor, lengths: Tensor, most: int
+        self,
+        scores: Tensor,
+        nearest: Sequence[Tensor],
+        users: Tensor,
+        own: Tensor,
+        lengths: Tensor,
+        most: int,
     ) -> Shortlisted:
         """Shortlist `most` hashtags of B posts by their scores (scorers, B, H).
 
+        nearest (B, H) each: of the scorers whose posts vote, the best vote for a hashtag;
         lengths (B, 2): words and pieces of the captions.
         """
         ranks, votes = self.votes(scores)
@@ -88,6 +96,7 @@ class Shortlisting(nn.Module):
             used,
             used / posts.clamp(min=1).unsqueeze(1),
             *self.popular[:, best],
+            *(votes.gather(1, best) for votes in nearest),
         ]
         features = torch.cat(
             [
@@ -99,13 +108,14 @@ class Shortlisting(nn.Module):
         )
         return Shortlisted(fused, best, features)
 
-    def columns(self, scorers: Sequence[str]) -> list[tuple[str, str]]:
+    def columns(self, scorers: Sequence[str], voting: Sequence[str]) -> list[tuple[str, str]]:
         """(group, name) of each of the F features, in order; a scorer's group is its name."""
         return [
             *((scorer, name) for name in ("score", "rank", "share") for scorer in scorers),
             ("agreement", "fused"),
             *(("history", name) for name in ("uses", "share of posts")),
             *(("popular", name) for name in ("uses", "users")),
+            *((scorer, "nearest") for scorer in voting),
             *(("post", name) for name in ("posts", "hashtags", "most uses", "words", "pieces")),
         ]
 

@@ -35,14 +35,25 @@ class Votes(nn.Module):
         self.grow(len(self.backoff))
 
     def forward(self, weights: Tensor, positions: Tensor) -> Tensor:
-        B, n = positions.shape
-        scores = self.backoff.repeat(B, 1)
+        scores = self.backoff.repeat(len(positions), 1)
+        flat, owner = self._heard(weights, positions)
+        scores.view(-1).index_add_(0, flat, weights.reshape(-1)[owner])
+        return scores
+
+    def nearest(self, weights: Tensor, positions: Tensor) -> Tensor:
+        """The largest weight of a post that carries each hashtag (B, hashtags), 0 for none."""
+        scores = torch.zeros(len(positions), len(self.backoff), device=weights.device)
+        flat, owner = self._heard(weights, positions)
+        scores.view(-1).scatter_reduce_(0, flat, weights.reshape(-1)[owner], "amax")
+        return scores
+
+    def _heard(self, weights: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Of every vote: its place in scores laid flat, and in the weights laid flat."""
         heard = (weights > 0).reshape(-1).nonzero().squeeze(1)
         where, of = Ragged(self.tags, self.offsets).positions(positions.reshape(-1)[heard])
         owner = heard[of]
-        flat = torch.div(owner, max(1, n), rounding_mode="floor") * scores.shape[1]
-        scores.view(-1).index_add_(0, flat + self.tags[where], weights.reshape(-1)[owner])
-        return scores
+        row = torch.div(owner, max(1, positions.shape[1]), rounding_mode="floor")
+        return row * len(self.backoff) + self.tags[where], owner
 
     def carriers(self, cosines: Tensor, positions: Tensor, hashtags: Tensor) -> list[Facts]:
         """As `carriers_of`, of what the training posts carry."""
