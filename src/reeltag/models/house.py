@@ -160,13 +160,11 @@ class House(Refitting, Contributing, Observing):
         head = f"{name}."
         return {k.removeprefix(head): v for k, v in encoded.items() if k.startswith(head)}
 
-    def _scores(self, encoded: Encoded) -> Tensor:
-        """Of each scorer (scorers, B, H)."""
-        return torch.stack(
-            [scorer.score_all(self._own(encoded, name)) for name, scorer in self._each()]
-        )
+    def _scores(self, encoded: Encoded) -> list[Tensor]:
+        """Of each scorer (B, H)."""
+        return [scorer.score_all(self._own(encoded, name)) for name, scorer in self._each()]
 
-    def shortlisted(self, encoded: Encoded, scores: Tensor | None = None) -> Shortlisted:
+    def shortlisted(self, encoded: Encoded, scores: list[Tensor] | None = None) -> Shortlisted:
         """The fused ranking, its best hashtags, and what the trees see of these."""
         nearest = [part.nearest(self._own(encoded, name)) for name, part in self._voting()]
         found: Shortlisted = self.shortlisting(
@@ -197,7 +195,9 @@ class House(Refitting, Contributing, Observing):
         columns = [group for group, _ in self.columns()]
         groups = tuple(dict.fromkeys(columns))
         scores = self._scores(encoded)
-        votes = self.shortlisting.votes(scores)[1].permute(1, 2, 0).cpu().double() / len(names)
+        votes = self.shortlisting.votes(torch.stack(scores))[1].permute(
+            1, 2, 0
+        ).cpu().double() / len(names)
         values = votes.new_zeros(*hashtags.shape, len(groups))
         wide = hashtags.unsqueeze(2)
         values[..., : len(names)] = votes.gather(1, wide.expand(-1, -1, len(names)))
@@ -225,7 +225,8 @@ class House(Refitting, Contributing, Observing):
             if isinstance(scorer, Explaining)
         }
         users, own = encoded["users"], encoded["own"]
-        return said | self.shortlisting.facts(self._scores(encoded), users, own, hashtags)
+        scores = torch.stack(self._scores(encoded))
+        return said | self.shortlisting.facts(scores, users, own, hashtags)
 
     @torch.no_grad()
     def choose(self, posts: Iterable[tuple[PostBatch, Ragged]], judge: Judge) -> None:

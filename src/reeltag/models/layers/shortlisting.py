@@ -66,25 +66,32 @@ class Shortlisting(nn.Module):
 
     def forward(
         self,
-        scores: Tensor,
+        scores: Sequence[Tensor],
         nearest: Sequence[Tensor],
         users: Tensor,
         own: Tensor,
         lengths: Tensor,
         most: int,
     ) -> Shortlisted:
-        """Shortlist `most` hashtags of B posts by their scores (scorers, B, H).
+        """Shortlist `most` hashtags of B posts by the scores (B, H) of each scorer.
 
         nearest (B, H) each: of the scorers whose posts vote, the best vote for a hashtag;
         lengths (B, 2): words and pieces of the captions.
         """
-        ranks, votes = self.votes(scores)
-        fused = votes.mean(0) + self.little()
+        # A scorer at a time: its numbers for all hashtags then stay near the processor.
+        first = [_best(found, DEPTH) for found in scores]
+        places = torch.arange(first[0].shape[1], device=users.device)
+        worth = (_FLAT + 1) / (_FLAT + 1 + places) / len(scores)
+        fused = self.little().repeat(len(users), 1)
+        for top in first:
+            fused.scatter_add_(1, top, worth.expand_as(top))
         best = _best(fused, most)
-        tops = scores.amax(2, keepdim=True).clamp(min=1e-12)
-        wide = best.expand(len(scores), -1, -1)
-        picked = scores.gather(2, wide)
-        of_scorers = [picked, ranks.gather(2, wide).float().log1p(), picked / tops]
+        picked = torch.stack([found.gather(1, best) for found in scores])
+        highest = torch.stack(
+            [f.gather(1, top[:, :1]) for f, top in zip(scores, first, strict=True)]
+        )
+        ranks = torch.stack([_places(top, best, fused.shape[1]) for top in first])
+        of_scorers = [picked, ranks.log1p(), picked / highest.clamp(min=1e-12)]
         uses = self.uses(users, own)
         posts = self.posts_of(users, own)
         of_post = torch.stack(
@@ -182,3 +189,10 @@ def _best(scores: Tensor, most: int) -> Tensor:
     if most >= scores.shape[-1]:  # all of them: the order of equal ones is that of columns
         return torch.argsort(scores, dim=-1, descending=True, stable=True)
     return torch.topk(scores, most, dim=-1).indices
+
+
+def _places(first: Tensor, asked: Tensor, hashtags: int) -> Tensor:
+    """Where each row has the hashtags `asked` (B, C) among its `first` (B, D), `DEPTH` if not."""
+    places = torch.arange(first.shape[1], dtype=torch.int16, device=first.device)
+    table = torch.full((len(first), hashtags), DEPTH, dtype=torch.int16, device=first.device)
+    return table.scatter_(1, first, places.expand_as(first)).gather(1, asked).float()
