@@ -195,9 +195,8 @@ class House(Refitting, Contributing, Observing):
         columns = [group for group, _ in self.columns()]
         groups = tuple(dict.fromkeys(columns))
         scores = self._scores(encoded)
-        votes = self.shortlisting.votes(torch.stack(scores))[1].permute(
-            1, 2, 0
-        ).cpu().double() / len(names)
+        votes = self.shortlisting.votes(torch.stack(scores))[1].permute(1, 2, 0)
+        votes = votes.cpu().double() / len(names)
         values = votes.new_zeros(*hashtags.shape, len(groups))
         wide = hashtags.unsqueeze(2)
         values[..., : len(names)] = votes.gather(1, wide.expand(-1, -1, len(names)))
