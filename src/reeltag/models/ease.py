@@ -15,11 +15,9 @@ from reeltag.data.ragged import Ragged
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import NAMED, Explaining, Facts
 from reeltag.models.layers.growing import by_use
+from reeltag.models.layers.steady import sparse_product
 from reeltag.models.layers.uses import UserUses
 from reeltag.models.observing import Observing
-
-_USED = 64
-"""Hashtags of a user, for the estimate of memory."""
 
 
 class EaseConfig(ModelConfig):
@@ -87,16 +85,13 @@ class Ease(Explaining, Observing):
     def score_all(self, encoded: Encoded) -> Tensor:
         counts: Tensor = self.uses(encoded["users"], encoded["own"])
         known = counts[:, self.chosen].pow(self.config.power)
-        user, used = known.nonzero(as_tuple=True)
-        # A user has few hashtags: their rows are added up, in one order whatever the batch.
-        rows = self.between[used] * known[user, used].unsqueeze(1)
-        suggested = torch.zeros_like(known).index_add_(0, user, rows)
+        suggested = sparse_product(known, self.between)
         scores = self.backoff.repeat(len(known), 1)
         scores[:, self.chosen] += suggested
         return scores
 
     def bytes_per_post(self) -> int:
-        return super().bytes_per_post() + 4 * _USED * len(self.chosen)
+        return super().bytes_per_post() + 12 * len(self.chosen)
 
     def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
         """`hashtags` of the user that speak for it most, and what each adds (`weights`)."""

@@ -17,7 +17,7 @@ from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.growing import Room
 from reeltag.models.layers.resemblance import Cosines, Part
-from reeltag.models.layers.steady import steady_product
+from reeltag.models.layers.steady import SteadyProduct
 from reeltag.models.layers.votes import carriers_of
 from reeltag.runtime import generator_of
 
@@ -115,6 +115,7 @@ class Ridge(Comparing, Explaining):
             "content": config.content,
         }
         super().__init__(config, sizes, parts)
+        self._by_weights, self._by_directions = SteadyProduct(), SteadyProduct()
         self.buffer("landmarks", torch.zeros(0, dtype=torch.int64))
         self.buffer("users", torch.zeros(0, dtype=torch.int64))
         self.buffer("weights", torch.zeros(0, 0))
@@ -247,7 +248,7 @@ class Ridge(Comparing, Explaining):
 
     def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
         """Answers along the directions (B, r), those of a training post without itself."""
-        answers = steady_product(self.kernel(posts, cosines), self.weights)
+        answers = self._by_weights(self.kernel(posts, cosines), self.weights)
         own = posts.own
         rows = (own >= 0).nonzero().squeeze(1)
         if len(rows):
@@ -259,7 +260,7 @@ class Ridge(Comparing, Explaining):
         return {"answers": answers}
 
     def score_all(self, encoded: Encoded) -> Tensor:
-        return steady_product(encoded["answers"], self.directions)
+        return self._by_directions(encoded["answers"], self.directions)
 
     def bytes_per_post(self) -> int:
         wide = len(self.leverage) + 2 * self.sizes.hashtags
