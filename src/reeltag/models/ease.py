@@ -68,7 +68,7 @@ class Ease(Explaining, Observing):
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
         between = -inverse / inverse.diagonal()
         between.fill_diagonal_(0)
-        self.between = between.float()
+        self.between = between.float().contiguous()
 
     def _gram(self) -> Tensor:
         """XᵀX of the chosen hashtags, from a sparse X."""

@@ -33,7 +33,7 @@ def sparse_product(left: Tensor, right: Tensor) -> Tensor:
     """left (B, n), nearly all zeros, @ right (n, C): what is not zero is added up in its order."""
     if left.device.type == "cpu":
         rows = sparse.csr_matrix(left.numpy())
-        return torch.from_numpy(rows @ right.numpy())
+        return torch.from_numpy(rows @ right.contiguous().numpy())
     row, column = left.nonzero(as_tuple=True)
     parts = right[column] * left[row, column].unsqueeze(1)
     return right.new_zeros(len(left), right.shape[1]).index_add_(0, row, parts)
