@@ -73,10 +73,10 @@ def pieces(caption: str) -> list[int]:
     can be compared where they share no word. Neighbouring ideographs are one word here. An id
     is a hash of the piece: no vocabulary is needed, and equal pieces are equal everywhere.
     """
-    tokens = _tokens(caption)
-    found = {piece for token in tokens for piece in _pieces_of(token)}
+    read = tokens(caption)
+    found = {piece for token in read for piece in _pieces_of(token)}
     for joined in range(2, MOST_JOINED + 1):
-        runs = zip(*(tokens[start:] for start in range(joined)), strict=False)
+        runs = zip(*(read[start:] for start in range(joined)), strict=False)
         found |= {whole("".join(run)) for run in runs}
     return sorted(found)
 
@@ -95,18 +95,18 @@ def pieces_column(captions: pl.Series) -> pl.Series:
     return rows.join(read, on="caption", how="left", maintain_order="left")["pieces"]
 
 
-def _tokens(caption: str) -> list[str]:
+def tokens(caption: str) -> list[str]:
     """Words in order, neighbouring ideographs and kana as one."""
-    tokens: list[str] = []
+    found: list[str] = []
     open_run = False
     for word in words(caption):
         ideograph = _IDEOGRAPH.match(word) is not None
         if ideograph and open_run:
-            tokens[-1] += word
+            found[-1] += word
         else:
-            tokens.append(word)
+            found.append(word)
         open_run = ideograph
-    return tokens
+    return found
 
 
 @lru_cache(maxsize=1 << 16)

@@ -86,7 +86,7 @@ def test_info_counts(road: Path) -> None:
     assert "20 to 40" in table
 
 
-@pytest.mark.parametrize("protocol", ["full", "sampled", "leave-one-out"])
+@pytest.mark.parametrize("protocol", ["full", "sampled", "leave-one-out", "replay"])
 def test_evaluate_prints_one_json_object(road: Path, protocol: str) -> None:
     out, _ = reeltag(
         "evaluate", "runs/gcn", "core", "--protocol", protocol, "--top", "1,3", "--json", cwd=road

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeltag.data.ragged import Ragged
+from reeltag.data.ragged import Ragged, inserted
 
 lists = st.lists(st.lists(st.integers(0, 9), max_size=5), min_size=1, max_size=8)
 
@@ -53,3 +53,27 @@ def test_lists_made_ragged_are_themselves() -> None:
     assert rows.values.tolist() == [3, 1, 2]
     assert rows.offsets.tolist() == [0, 2, 2, 3]
     assert len(Ragged.from_lists([])) == 0
+
+
+@given(lists, lists, st.data())
+def test_growing(rows: list[list[int]], more: list[list[int]], data: st.DataObject) -> None:
+    ragged = build(rows)
+    assert plain(ragged.longer(len(rows) + 2)) == [*rows, [], []]
+    assert plain(ragged.joined(build(more))) == rows + more
+    into = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=6))
+    grown = ragged.with_added(
+        torch.tensor(into, dtype=torch.int64), 10 + torch.arange(len(into), dtype=torch.int64)
+    )
+    added = [[10 + n for n, where in enumerate(into) if where == row] for row in range(len(rows))]
+    assert plain(grown) == [old + new for old, new in zip(rows, added, strict=True)]
+
+
+@given(st.lists(st.integers(0, 9), max_size=8), st.data())
+def test_inserted(table: list[int], data: st.DataObject) -> None:
+    places = sorted(data.draw(st.lists(st.integers(0, len(table)), max_size=5)))
+    expected = list(table)
+    for number, place in reversed(list(enumerate(places))):
+        expected.insert(place, 10 + number)
+    entries = 10 + torch.arange(len(places))
+    found = inserted(torch.tensor(table), torch.tensor(places, dtype=torch.int64), entries)
+    assert found.tolist() == expected

@@ -154,5 +154,5 @@ def test_posts_without_a_known_hashtag_are_skipped(corpus: Corpus, tied: Tied) -
 
 
 def test_unknown_protocol() -> None:
-    with pytest.raises(ConfigError, match="full, sampled, leave-one-out"):
+    with pytest.raises(ConfigError, match="full, sampled, leave-one-out, replay"):
         parse_protocol("half")

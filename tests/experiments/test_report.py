@@ -17,7 +17,7 @@ from reeltag.experiments.page import Page, html, markdown
 from reeltag.experiments.plan import Plan
 from reeltag.experiments.plots import matplotlib_figure
 from reeltag.experiments.report import finite, write_report
-from reeltag.experiments.tables import Cell, Row, Table, p_text
+from reeltag.experiments.tables import Cell, Row, Table, p_text, quality
 from tests.cli.test_commands import reeltag
 
 VOID = {"meta", "img", "source", "br", "hr"}
@@ -179,3 +179,17 @@ def test_the_command(dataset: Dataset, tmp_path: Path) -> None:
     _, err = reeltag("compare", dataset.path, "--models", "no", "--out", tmp_path / "x", code=2)
     assert "expected one of" in err
     assert not (tmp_path / "x").exists()
+
+
+def test_replay_says_which_models_cannot_observe(dataset: Dataset, tmp_path: Path) -> None:
+    plan = Plan(("popularity", "blend"), protocols=("replay", "full"))
+    found = compare(dataset, plan, tmp_path)
+    replay, full = (quality(found, protocol) for protocol in plan.protocols)
+    assert (
+        replay.title == "Quality, full ranking in order of time; each post is observed once judged"
+    )
+    said = "Cannot observe, so judged as in full ranking: blend."
+    assert said in replay.notes
+    assert said not in full.notes
+    values = found.outcomes["blend"].results
+    assert values["replay"].metrics == values["full"].metrics

@@ -14,7 +14,8 @@ from reeltag.data.corpus import Corpus, TrainingSet
 from reeltag.models.bll import Bll
 from reeltag.models.contract import Sizes
 from reeltag.models.registry import build
-from tests.models.contract import ModelContract, naive_counts
+from tests.models.contract import naive_counts
+from tests.models.observing import ObservingContract
 
 
 def equation(training: TrainingSet, user: int, own: int, clock: int, clocks: list[int], d: float):
@@ -37,7 +38,7 @@ def equation(training: TrainingSet, user: int, own: int, clock: int, clocks: lis
     ]
 
 
-class TestBll(ModelContract):
+class TestBll(ObservingContract):
     name = "bll"
     uses_features = False
 

@@ -16,7 +16,7 @@ from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingFeatureError
 from reeltag.models.contract import Sizes
 from reeltag.models.registry import build
-from tests.models.contract import ModelContract
+from tests.models.observing import ObservingContract
 
 
 def rows_of(ragged: Ragged) -> list[list[int]]:
@@ -24,7 +24,7 @@ def rows_of(ragged: Ragged) -> list[list[int]]:
     return [ragged.values[a:b].tolist() for a, b in pairwise(bounds)]
 
 
-class TestCaptionWords(ModelContract):
+class TestCaptionWords(ObservingContract):
     name = "caption-words"
     uses_features = False
     uses_users = False

@@ -27,7 +27,7 @@ from reeltag.models.layers.trees import RankingTrees
 from reeltag.models.registry import REGISTRY, build
 from reeltag.training.run import load_run
 from tests.models.captioned import captioned
-from tests.models.contract import ModelContract
+from tests.models.observing import ObservingContract, hold, observe
 
 SMALL = {"rounds": 20, "least_rows": 3, "candidates": 12}
 
@@ -45,7 +45,7 @@ def held(corpus: Corpus, part: str = "validation", block: int = 9) -> Iterator[
         yield corpus.batch(posts, index), posts.hashtags.select(index)
 
 
-class TestHouse(ModelContract):
+class TestHouse(ObservingContract):
     name = "reeltag"
     words = "count"
     settings = SMALL
@@ -60,6 +60,40 @@ class TestHouse(ModelContract):
         model.fit(corpus.training)
         model.choose(held(corpus), judge_scores)
         return model.eval()
+
+    def test_observing_is_fitting_with_the_posts_too(
+        self, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.without_ridge(monkeypatch)
+        super().test_observing_is_fitting_with_the_posts_too(corpus)
+
+    def test_posts_observed_together_are_observed_one_by_one(
+        self, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.without_ridge(monkeypatch)
+        super().test_posts_observed_together_are_observed_one_by_one(corpus)
+
+    def without_ridge(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its last digits may change places of hashtags; it has tests of its own."""
+        others = [name for name in SCORERS if name != "ridge"]
+        monkeypatch.setattr(self, "settings", {**SMALL, "scorers": others})
+
+    def test_trees_see_what_was_observed(self, corpus: Corpus) -> None:
+        """The candidates' features are those of a model fitted with the posts too."""
+        others = tuple(name for name in SCORERS if name != "ridge")
+        model, whole = (self.chosen(corpus, scorers=others) for _ in range(2))
+        trees = model.trees.text
+        first, late = self.halves(corpus)
+        model.fit(first)
+        hold(whole, model, corpus.training)
+        for index in late.split(1):
+            observe(model, corpus.training, index)
+        assert model.trees.text is trees
+        for posts in self.asked(corpus):
+            found, expected = (m.shortlisted(m.encode(posts)) for m in (model, whole))
+            assert torch.equal(found.candidates, expected.candidates)
+            torch.testing.assert_close(found.features, expected.features, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(model.scored(posts), whole.scored(posts))
 
     def test_every_scorer_is_a_registered_model(self) -> None:
         for name, scorer in SCORERS.items():
@@ -101,7 +135,7 @@ class TestHouse(ModelContract):
         found = model.shortlisted(model.encode(posts))
         scorers = list(model.scorers)
         n = len(scorers)
-        assert found.features.shape == (3, 12, 3 * n + 10)
+        assert found.features.shape == (3, 12, 3 * n + 10 + 3)
         users, tags = training.posts.users, training.posts.hashtags
         for row, user in enumerate(posts.users.tolist()):
             own = (users == user).nonzero().squeeze(1).tolist()
@@ -113,7 +147,7 @@ class TestHouse(ModelContract):
                 others = values[3 * n :]
                 expected = [
                     found.fused[row, tag], used[tag], used[tag] / len(own),
-                    np.log1p(corpus.hashtags.counts[tag]), others[4], len(own),
+                    np.log1p(corpus.hashtags.counts[tag]), others[4], *others[5:8], len(own),
                     (used > 0).sum(), used.max(), posts.words.lengths[row],
                     posts.pieces.lengths[row],
                 ]  # fmt: skip
@@ -121,6 +155,79 @@ class TestHouse(ModelContract):
                 scores = model.scorers[scorers[0]].scored(posts)[row]  # type: ignore[operator]
                 assert values[0] == scores[tag]
                 assert values[2 * n] == pytest.approx(float(scores[tag] / scores.max()))
+
+    def test_every_feature_has_a_column(self, corpus: Corpus) -> None:
+        model = self.chosen(corpus)
+        columns = model.columns()
+        found = model.shortlisted(model.encode(self.posts(corpus)))
+        assert len(set(columns)) == found.features.shape[2]
+        assert {"score", "rank", "share"} == {name for group, name in columns if group == "bll"}
+
+        def column(group: str, name: str) -> torch.Tensor:
+            return found.features[..., columns.index((group, name))]
+
+        bll, text = (model.scorers[name].scored(self.posts(corpus)) for name in ("bll", "text-knn"))  # type: ignore[operator]
+        assert torch.equal(column("bll", "score"), bll.gather(1, found.candidates))
+        assert torch.equal(column("text-knn", "score"), text.gather(1, found.candidates))
+        assert torch.equal(column("agreement", "fused"), found.fused.gather(1, found.candidates))
+        assert (column("post", "pieces") == self.posts(corpus).pieces.lengths.unsqueeze(1)).all()
+
+    def test_contributions_sum_to_what_orders(self, corpus: Corpus) -> None:
+        model = self.chosen(corpus)
+        encoded = model.encode(self.posts(corpus))
+        scores, found = model.score_all(encoded), model.shortlisted(encoded)
+        everything = torch.arange(len(corpus.hashtags)).expand(12, -1)
+        parts = model.contributions(encoded, everything)
+        assert parts.groups == (*model.scorers, "agreement", "history", "popular", "post")
+        total = parts.base + parts.values.sum(2)
+        inside = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, found.candidates, True)
+        torch.testing.assert_close(torch.logit(scores[inside] - 1).double(), total[inside],
+                                   rtol=1e-4, atol=1e-4)  # fmt: skip
+        raw = model.trees(found.features)
+        torch.testing.assert_close(total.gather(1, found.candidates).float(), raw)
+        # All start from one place, and what lies below is ordered by its votes.
+        assert parts.base[inside].unique().numel() == 1  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(total[~inside].float(), found.fused[~inside])
+        assert (parts.base[~inside] == 0).all()
+
+    def test_contributions_without_trees_are_votes(self, corpus: Corpus) -> None:
+        model = self.fitted(corpus)
+        assert isinstance(model, House)
+        posts = self.posts(corpus)
+        encoded, asked = model.encode(posts), torch.tensor([[3, 1]] * 12)
+        parts = model.contributions(encoded, asked)
+        torch.testing.assert_close(parts.values.sum(2).float(),
+                                   model.score_all(encoded).gather(1, asked))  # fmt: skip
+        bll = model.scorers["bll"].scored(posts)  # type: ignore[operator]
+        order = torch.argsort(bll, dim=1, descending=True, stable=True)
+        place = (order.unsqueeze(1) == asked.unsqueeze(2)).int().argmax(2)
+        votes = 6 / (6 + place.double()) / len(model.scorers)
+        torch.testing.assert_close(parts.values[..., parts.groups.index("bll")], votes)
+        assert (parts.values[..., parts.groups.index("history")] == 0).all()
+
+    def test_facts_of_groups_are_counted(self, corpus: Corpus) -> None:
+        model, training = self.chosen(corpus), corpus.training.posts
+        tags = training.hashtags.dense(len(corpus.hashtags))
+        asked = torch.arange(len(corpus.hashtags))
+        known, nobody = self.posts(corpus, 1), corpus.training.batch(torch.tensor([4]))
+        nobody = replace(nobody, users=torch.tensor([-1]))
+        for posts in (known, corpus.training.batch(torch.tensor([4])), nobody):
+            encoded = model.encode(posts)
+            facts = model.facts_by_group(posts, encoded, asked)
+            assert set(facts) == {*model.scorers, "agreement", "history", "popular"}
+            mine = (training.users == posts.users) & (torch.arange(len(training)) != posts.own)
+            orders = [
+                torch.argsort(scorer.scored(posts)[0], descending=True, stable=True)[:10]  # type: ignore[operator]
+                for scorer in model.scorers.values()
+            ]
+            for tag in asked.tolist():
+                uses = int(tags[mine, tag].sum())
+                counted = {"uses": uses, "posts": int(mine.sum())} if uses else {}
+                assert facts["history"][tag] == counted
+                users = len(set(training.users[tags[:, tag]].tolist()))
+                assert facts["popular"][tag] == {"users": users}
+                count = sum(tag in order.tolist() for order in orders)
+                assert facts["agreement"][tag] == {"count": count, "of": len(orders), "first": 10}
 
     def test_the_trees_are_the_same_every_time(self, corpus: Corpus) -> None:
         first, second = self.chosen(corpus).tensors(), self.chosen(corpus).tensors()
@@ -217,7 +324,7 @@ class TestHouse(ModelContract):
         assert torch.equal(used, ~unused)
         hidden = (twin.shortlisting.popular[0] == 0) & used
         assert 0 < hidden.sum() < used.sum() / 2
-        shown = twin.shortlisted(twin.encode(self.posts(corpus)), used)
+        shown = twin.shortlisted(twin.encode(self.posts(corpus)), among=used)
         assert used[shown.candidates].all()
         names = set(model.tensors())
         model.choose(held(corpus), judge_scores)

@@ -10,13 +10,14 @@ import torch
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import Corpus
+from reeltag.models import ridge
 from reeltag.models.contract import Sizes
 from reeltag.models.ease import Ease
 from reeltag.models.registry import build
 from reeltag.models.ridge import Ridge
 from reeltag.runtime import generator_of
 from tests.models.captioned import captioned, rows_of
-from tests.models.contract import ModelContract
+from tests.models.observing import LATE, ObservingContract, observe
 from tests.models.test_text_models import content, cosines
 
 
@@ -30,7 +31,7 @@ def uses_of(corpus: Corpus) -> np.ndarray:
     return table
 
 
-class TestEase(ModelContract):
+class TestEase(ObservingContract):
     name = "ease"
     uses_features = False
 
@@ -75,7 +76,7 @@ class TestEase(ModelContract):
         torch.testing.assert_close(scores[:, 5:], model.backoff[5:].expand(12, -1))
 
 
-class TestRidge(ModelContract):
+class TestRidge(ObservingContract):
     name = "ridge"
     words = "count"
 
@@ -163,6 +164,66 @@ class TestRidge(ModelContract):
             closest = fitted @ V[:4].T @ V[:4]
             error = np.linalg.norm(few.scored(posts).numpy() - fitted)
             assert error < 1.05 * np.linalg.norm(closest - fitted) + 1e-3
+
+    def wanted(self, model: Ridge, corpus: Corpus, posts: PostBatch) -> torch.Tensor:
+        """Scores (B, H) of the exact solution for all training posts, by the model's kernel."""
+        everything = corpus.training.batch(torch.arange(len(corpus.training.posts)))
+        K, asked = (
+            model.kernel(batch, model.resemblance(batch)).double() for batch in (everything, posts)
+        )
+        Y = corpus.training.posts.hashtags.dense(len(corpus.hashtags)).double()
+        return asked @ torch.linalg.solve(K + 0.8 * torch.eye(len(K)), Y)
+
+    def test_observing_is_fitting_with_the_posts_too(
+        self, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With every landmark an anchor; and a post asked about is left out exactly."""
+        monkeypatch.setattr(ridge, "_SOFT", 1e-6)
+        monkeypatch.setattr(self, "settings", {**self.settings, "anchors": 10**6})
+        model = self.observed(corpus)
+        assert isinstance(model, Ridge)
+        posts = self.posts(corpus)
+        expected = self.wanted(model, corpus, posts)
+        np.testing.assert_allclose(model.scored(posts).numpy(), expected, rtol=1e-2, atol=2e-3)
+        _, late = self.halves(corpus)
+        outside = corpus.batch(corpus.training.posts, late[-1:])
+        inside = corpus.training.batch(late[-1:])
+        before = self.begun(corpus)
+        observe(before, corpus.training, late[:-1])
+        torch.testing.assert_close(
+            model.scored(inside), before.scored(outside), rtol=1e-2, atol=2e-3
+        )
+
+    @pytest.mark.parametrize(("most", "share"), [(1024, 0.5), (0, 0.8)])
+    def test_with_few_anchors_observing_comes_nearer_to_fitting(
+        self, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, most: int, share: float
+    ) -> None:
+        monkeypatch.setattr(ridge, "_MOST_ANCHORS", most)
+        monkeypatch.setattr(self, "settings", {**self.settings, "anchors": 40})
+        begun, observed = self.begun(corpus), self.observed(corpus)
+        assert isinstance(observed, Ridge)
+        assert len(observed.anchors) == 40 + LATE * (most > 0)
+        posts = corpus.batch(corpus.part("test"), torch.arange(15))
+        wanted = self.wanted(observed, corpus, posts)
+        far, near = (float((m.scored(posts) - wanted).norm()) for m in (begun, observed))
+        assert near < share * far
+
+    @pytest.mark.parametrize("more", [{"rank": 4}, {"landmarks": 40, "exact": 0}])
+    def test_few_directions_and_landmarks_observe_too(
+        self, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, more: dict[str, object]
+    ) -> None:
+        """Each observed post is answered better than before it was."""
+        monkeypatch.setattr(self, "settings", {**self.settings, **more})
+        model, late = self.begun(corpus), self.halves(corpus)[1]
+        assert isinstance(model, Ridge)
+        for index in late.split(1):
+            asked = corpus.batch(corpus.training.posts, index)
+            y = corpus.training.posts.hashtags.select(index)
+            right = y.dense(len(corpus.hashtags)).float() @ model.directions.T @ model.directions
+            before = (right - model.scored(asked)).norm()
+            model.observe(asked, y)
+            assert (right - model.scored(asked)).norm() < before
+        assert torch.equal(model.landmarks[-LATE:], late)
 
     @staticmethod
     def _landmarks(model: Ridge, corpus: Corpus) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -48,3 +50,35 @@ def test_shares_sum_the_importance_of_common_terms() -> None:
               torch.tensor([1.0, 3.0, 2.0]))  # fmt: skip
     posts = Ragged(torch.tensor([5, 6, 9, 5]), torch.tensor([0, 2, 4]))
     torch.testing.assert_close(index(posts), torch.tensor([[0.25, 1.0, 0.0], [1.0, 1.0, 0.0]]))
+
+
+@pytest.mark.parametrize("recent", [0, 12, 1 << 14])
+def test_added_rows_are_listed_as_fitted_ones_are(
+    monkeypatch: pytest.MonkeyPatch, recent: int
+) -> None:
+    monkeypatch.setattr(postings, "_RECENT", recent)
+    train, more, posts = random_rows(30, 40, 0), random_rows(9, 50, 1), random_rows(6, 50, 2)
+    whole, grown = Postings(), Postings()
+    whole.fit(train)
+    grown.fit(train)
+    whole.store(39, *whole._weighed(train.joined(more)))
+    for row in torch.arange(9).split(1):
+        grown.add(more.select(row))
+    assert torch.equal(grown(posts), whole(posts))
+    again = copy.deepcopy(grown)
+    again.fit(train)
+    assert again(posts).shape == (6, 30)
+    stored = grown.state_dict()
+    assert not len(grown.recent_terms)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(stored[name], value), name
+    assert torch.equal(grown(posts), whole(posts))
+
+
+def test_added_shares_may_have_new_terms() -> None:
+    index = Shares()
+    index.fit(Ragged(torch.tensor([5, 9]), torch.tensor([0, 1, 2])), torch.ones(2))
+    index.add(Ragged(torch.tensor([7, 9, 5, 1]), torch.tensor([0, 2, 4])), lambda n: 1.0 / n)
+    posts = Ragged(torch.tensor([5, 9, 1]), torch.tensor([0, 2, 3]))
+    expected = torch.tensor([[1.0, 1.0, 1 / 3, 1 / 3], [0.0, 0.0, 0.0, 2 / 3]])
+    torch.testing.assert_close(index(posts), expected)

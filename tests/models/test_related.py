@@ -18,7 +18,7 @@ from reeltag.models.layers import relatedness
 from reeltag.models.layers.relatedness import Relatedness
 from reeltag.models.registry import build
 from tests.models.captioned import captioned, rows_of
-from tests.models.contract import ModelContract
+from tests.models.observing import ObservingContract
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_hashtags_that_no_post_shares_have_no_relatives(made: Corpus) -> None:
     assert not layer(torch.ones(1, len(made.hashtags))).any()
 
 
-class TestRelated(ModelContract):
+class TestRelated(ObservingContract):
     name = "related"
     uses_features = False
     words = "count"

@@ -15,10 +15,11 @@ from reeltag.errors import MissingFeatureError
 from reeltag.models.content_knn import ContentKnn
 from reeltag.models.contract import Sizes
 from reeltag.models.registry import build
-from tests.models.contract import ModelContract, naive_counts
+from tests.models.contract import naive_counts
+from tests.models.observing import ObservingContract
 
 
-class TestPopularity(ModelContract):
+class TestPopularity(ObservingContract):
     name = "popularity"
     uses_features = False
     uses_users = False
@@ -29,7 +30,7 @@ class TestPopularity(ModelContract):
         np.testing.assert_array_equal(scores[3].numpy(), expected)
 
 
-class TestUserHistory(ModelContract):
+class TestUserHistory(ObservingContract):
     name = "user-history"
     uses_features = False
 
@@ -57,7 +58,7 @@ class TestUserHistory(ModelContract):
         torch.testing.assert_close(difference, expected.float(), rtol=0, atol=1e-5)
 
 
-class TestContentKnn(ModelContract):
+class TestContentKnn(ObservingContract):
     name = "content-knn"
     uses_users = False
     settings = {"neighbours": 5}  # noqa: RUF012
@@ -78,6 +79,15 @@ class TestContentKnn(ModelContract):
                 for tag in tags.values[start:end].tolist():
                     expected[tag] += max(cosines[near], 0)
             np.testing.assert_allclose(scores[row], expected, rtol=1e-4, atol=1e-6)
+
+    def test_the_nearest_is_the_best_single_vote(self, corpus: Corpus) -> None:
+        model = self.fitted(corpus)
+        assert isinstance(model, ContentKnn)
+        encoded = model.encode(self.posts(corpus))
+        tags = corpus.training.posts.hashtags.dense(len(corpus.hashtags)).numpy()
+        carried = tags[encoded["positions"].numpy()]
+        expected = (encoded["weights"].numpy()[..., None] * carried).max(1)
+        np.testing.assert_allclose(model.nearest(encoded).numpy(), expected, rtol=1e-6)
 
     def test_a_training_post_is_not_its_own_neighbour(self, corpus: Corpus) -> None:
         model = self.fitted(corpus)

@@ -19,7 +19,7 @@ from reeltag.models.layers import naming
 from reeltag.models.layers.naming import caption_feature, name_vectors
 from reeltag.models.registry import build
 from tests.models.captioned import captioned, rows_of
-from tests.models.contract import ModelContract
+from tests.models.observing import ObservingContract
 
 READ = "textual-sif"
 
@@ -59,8 +59,9 @@ def expected(corpus: Corpus, own: list[int], asked: np.ndarray, m: float, p: flo
     return scores + 1e-6 * uses / (1 + uses.max())
 
 
-class TestTagMeaning(ModelContract):
+class TestTagMeaning(ObservingContract):
     name = "tag-meaning"
+    rounding = 3e-3
     uses_users = False
     reads_names = True
 

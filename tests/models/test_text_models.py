@@ -17,7 +17,7 @@ from reeltag.models.registry import build
 from reeltag.words import pieces, whole
 from reeltag.words import words as words_in
 from tests.models.captioned import captioned, idf_vectors, rows_of
-from tests.models.contract import ModelContract
+from tests.models.observing import ObservingContract
 
 
 def cosines(corpus: Corpus, posts: PostBatch, terms: str) -> np.ndarray:
@@ -60,7 +60,7 @@ def both(corpus: Corpus) -> list[PostBatch]:
     return [corpus.batch(posts, torch.arange(4)), corpus.training.batch(torch.arange(4))]
 
 
-class TestTextKnn(ModelContract):
+class TestTextKnn(ObservingContract):
     name = "text-knn"
     uses_features = False
     uses_users = False
@@ -95,7 +95,7 @@ class TestTextKnn(ModelContract):
             build("text-knn", {}, Sizes(3, 4, {}))
 
 
-class TestOwnKnn(ModelContract):
+class TestOwnKnn(ObservingContract):
     name = "own-knn"
     words = "count"
 
@@ -129,7 +129,7 @@ class TestOwnKnn(ModelContract):
         assert torch.isfinite(model.scored(self.posts(corpus))).all()
 
 
-class TestTagNames(ModelContract):
+class TestTagNames(ObservingContract):
     name = "tag-names"
     uses_features = False
     uses_users = False

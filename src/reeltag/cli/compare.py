@@ -17,7 +17,7 @@ def command(
     split: str = typer.Option("main", help="Name of the split."),
     seeds: int = typer.Option(1, min=1, help="Fits of each trained model, seeds 0 to N - 1."),
     protocol: str = typer.Option(
-        "full", help="full, sampled or leave-one-out; full ranking is always reported too."
+        "full", help="full, sampled, leave-one-out or replay; full ranking is always reported too."
     ),
     top: str = typer.Option("5,10", help="The k of the metrics, with commas."),
     set_: list[str] = typer.Option(

@@ -14,7 +14,8 @@ def command(
     dataset: Path = typer.Argument(..., help="Dataset folder the run was trained on."),
     protocol: str = typer.Option(
         "full",
-        help="full (rank every hashtag), sampled (among 1,000 drawn) or leave-one-out (100).",
+        help="full (rank every hashtag), sampled (among 1,000 drawn), leave-one-out (100) or "
+        "replay (full, in order of time; the model observes each post once judged).",
     ),
     on: str = typer.Option("test", help="test or validation."),
     top: str = typer.Option("5,10", help="The k of the metrics, with commas."),
@@ -29,6 +30,7 @@ def command(
     from reeltag.data.dataset import Dataset
     from reeltag.evaluation.protocols import parse_protocol
     from reeltag.experiments.judge import evaluate_run, parse_part, parse_tops
+    from reeltag.progress import say
     from reeltag.runtime import set_threads
 
     set_threads()
@@ -44,6 +46,8 @@ def command(
     if json:
         print_json(report.as_json())
         return
+    if protocol == "replay" and not report.observes:
+        say(f"{report.model} cannot observe: judged as in full ranking.")
     print_table(
         f"{report.model} on {report.dataset}, split {report.split}, {report.on}, "
         f"{report.protocol}: {report.posts:,} judged, {report.skipped:,} skipped, "

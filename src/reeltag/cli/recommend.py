@@ -25,7 +25,9 @@ def command(
         help="NAME=VALUE known about the user, such as age=23, for models that read it.",
     ),
     k: int = typer.Option(10, "-k", help="How many hashtags."),
-    explain: bool = typer.Option(False, "--explain", help="Add true reasons."),
+    explain: bool = typer.Option(
+        False, "--explain", help="Add true reasons; of the house model, what raised each hashtag."
+    ),
     picture: Path | None = typer.Option(
         None, help="PNG to draw: the clip's frames and where the model looked; adds reasons."
     ),

@@ -62,10 +62,7 @@ class Ragged:
         Returns `(positions, owner)`, both (k,): index into `values`, and the position in
         `rows` that the value belongs to. No Python loop, no host sync beyond the size k.
         """
-        lengths = self.lengths[rows]
-        owner = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), lengths)
-        starts = self.offsets[rows] - (torch.cumsum(lengths, 0) - lengths)
-        return starts[owner] + torch.arange(len(owner), device=rows.device), owner
+        return spans(self.offsets[rows], self.lengths[rows])
 
     def sampled(self, rows: Tensor, most: int, padded: bool = False) -> tuple[Tensor, Tensor]:
         """As `positions`, but at most `most` values of a row, drawn anew at each call.
@@ -122,3 +119,42 @@ class Ragged:
     def to(self, device: torch.device | str) -> Ragged:
         """The same on another device."""
         return Ragged(self.values.to(device), self.offsets.to(device))
+
+    def longer(self, count: int) -> Ragged:
+        """The same with empty rows at the end, `count` rows in all."""
+        ends = self.offsets[-1:].expand(count - len(self))
+        return Ragged(self.values, torch.cat([self.offsets, ends]))
+
+    def joined(self, other: Ragged) -> Ragged:
+        """These rows, then those of `other`."""
+        offsets = torch.cat([self.offsets, self.offsets[-1] + other.offsets[1:]])
+        return Ragged(torch.cat([self.values, other.values]), offsets)
+
+    def with_added(self, rows: Tensor, values: Tensor) -> Ragged:
+        """The same with `values` (k,) at the ends of their `rows` (k,), in the order given."""
+        order = torch.argsort(rows, stable=True)
+        grown = inserted(self.values, self.offsets[rows[order] + 1], values[order])
+        return Ragged(grown, self.offsets_with(rows))
+
+    def offsets_with(self, rows: Tensor) -> Tensor:
+        """Where each row starts once each of `rows` (k,) has a value more."""
+        added = torch.bincount(rows, minlength=len(self))
+        return torch.cat([self.offsets[:1], self.offsets[1:] + torch.cumsum(added, 0)])
+
+
+def spans(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Every position in n stretches (k,), and the stretch it is of (k,)."""
+    count = torch.arange(len(starts), device=starts.device)
+    owner = torch.repeat_interleave(count, lengths)
+    first = starts - (torch.cumsum(lengths, 0) - lengths)
+    return first[owner] + torch.arange(len(owner), device=starts.device), owner
+
+
+def inserted(table: Tensor, places: Tensor, entries: Tensor) -> Tensor:
+    """`table` (m,) with `entries` (k,) put before its positions `places` (k,), which ascend."""
+    at = places + torch.arange(len(places), device=places.device)
+    grown = table.new_empty(len(table) + len(entries))
+    kept = torch.ones(len(grown), dtype=torch.bool, device=table.device)
+    kept[at] = False
+    grown[at] = entries.to(table.dtype)
+    return grown.masked_scatter_(kept, table)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from reeltag.errors import RunError
 from reeltag.storage import write_parquet
@@ -24,7 +24,7 @@ class Vocabulary:
     equal scores towards the lower id, that is, towards the more used hashtag.
     """
 
-    def __init__(self, names: Sequence[str], counts: Sequence[int]) -> None:
+    def __init__(self, names: Sequence[str], counts: ArrayLike) -> None:
         self.names = list(names)
         self.counts: NDArray[np.int64] = np.asarray(counts, dtype=np.int64)
 
@@ -79,6 +79,12 @@ class Vocabulary:
     def with_unused(self, names: Sequence[str]) -> Vocabulary:
         """The same and, after them, `names` that it does not hold yet, with 0 uses."""
         return Vocabulary([*self.names, *names], [*self.counts.tolist(), *[0] * len(names)])
+
+    def grown(self, names: Sequence[str]) -> Vocabulary:
+        """With new `names` at the end, not counted yet: their ids are no order of use."""
+        return Vocabulary(
+            [*self.names, *names], np.concatenate([self.counts, np.zeros(len(names), np.int64)])
+        )
 
     def save(self, path: Path) -> None:
         """Write as Parquet (name, count), atomically."""

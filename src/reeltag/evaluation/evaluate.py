@@ -22,6 +22,7 @@ from reeltag.evaluation.slices import (
     popularity_buckets,
 )
 from reeltag.models.contract import Model
+from reeltag.models.observing import Observing
 from reeltag.runtime import peak_rss_mb
 
 
@@ -51,11 +52,15 @@ class Report:
     judged: Judged = field(repr=False)
     bucket_values: dict[str, dict[str, Tensor]] = field(repr=False)
     """By popularity: metric to its value for each post that has such hashtags."""
+    observes: bool = False
+    """Whether the model can observe: in `replay` one that cannot is judged as in `full`."""
 
     def as_json(self) -> dict[str, Any]:
         """The contract's object: everything but the values of single posts."""
         values = asdict(self)
         del values["judged"], values["bucket_values"]
+        if self.protocol != "replay":
+            del values["observes"]
         return values
 
 
@@ -107,4 +112,5 @@ def evaluate(
         peak_rss_mb=peak_rss_mb(),
         judged=judged,
         bucket_values={name: found.values for name, found in buckets.items()},
+        observes=isinstance(model, Observing),
     )

@@ -1,8 +1,9 @@
-"""The three ways a ranking is judged: a model and posts in, metric values a post out.
+"""The four ways a ranking is judged: a model and posts in, metric values a post out.
 
     full                every hashtag of the training vocabulary is ranked (the headline)
     sampled(1000)       the post's hashtags among 1,000 drawn ones (GCN-PHR §4.1)
     leave-one-out(100)  each hashtag of a post alone among 100 drawn ones (LOGO §4)
+    replay              as full, in order of time; the model observes each post once judged
 
 Posts without a positive in the training vocabulary are skipped and counted.
 """
@@ -22,11 +23,12 @@ from reeltag.data.ragged import Ragged
 from reeltag.errors import ConfigError, DatasetError
 from reeltag.evaluation.metrics import first_positive, hits_of, ranking_metrics
 from reeltag.evaluation.ranking import DEFAULT_BUDGET, block_size, blocks_of, rank_of, top_k
+from reeltag.evaluation.replay import observer_of, replayed
 from reeltag.models.contract import Model
 from reeltag.progress import track
 from reeltag.runtime import generator_of
 
-Protocol = Literal["full", "sampled", "leave-one-out"]
+Protocol = Literal["full", "sampled", "leave-one-out", "replay"]
 SAMPLED_NEGATIVES = {"sampled": 1000, "leave-one-out": 100}
 SAMPLED_BLOCK = 256
 """Posts whose candidates are drawn and scored at once."""
@@ -75,6 +77,8 @@ def judge(
         seed: of the drawn hashtags; equal seeds give every model the same ones.
         budget: bytes the scores of one block may take.
 
+    In `replay` a copy of the model observes, and a model that cannot is judged as in `full`.
+
     Raises `DatasetError` where no post has a hashtag of the training vocabulary.
     """
     model.eval()
@@ -87,12 +91,17 @@ def judge(
         )
     kept = posts.select(judged)
     tasks = _tasks(kept, protocol)
-    sampler = NegativeSampler(kept.hashtags, len(corpus.hashtags)) if protocol != "full" else None
+    drawing = protocol in SAMPLED_NEGATIVES
+    sampler = NegativeSampler(kept.hashtags, len(corpus.hashtags)) if drawing else None
+    observer = observer_of(model) if protocol == "replay" else None
     # Drawn hashtags must not depend on the model, so sampled blocks have one fixed size.
     size = block_size(model, budget) if sampler is None else SAMPLED_BLOCK
-    ranked, hits, first = [], [], []
+    blocks = blocks_of(model, corpus, tasks.posts, size)
+    if observer is not None:
+        model, blocks = observer, replayed(observer, corpus, posts, judged)
+    places, ranked, hits, first = [], [], [], []
     with track(f"judging {model.name}", len(tasks.posts)) as progress:
-        for index, batch in blocks_of(model, corpus, tasks.posts, size):
+        for index, batch in blocks:
             encoded = model.encode(batch)
             targets = tasks.positives.select(index).to(model.device)
             if sampler is None:
@@ -104,15 +113,17 @@ def judge(
                 )
                 candidates = torch.cat([targets.padded(), drawn.to(model.device)], 1)
                 top, rank = _rank_some(model, encoded, candidates, targets, max(tops))
+            places.append(index)
             ranked.append(top.cpu())
             hits.append(hits_of(top, targets, len(corpus.hashtags)).cpu())
             first.append(rank.cpu())
             progress.advance(len(index))
-    all_hits = torch.cat(hits)
+    order = torch.argsort(torch.cat(places))
+    all_hits = torch.cat(hits)[order]
     values = ranking_metrics(all_hits, tasks.positives.lengths, tops)
-    values["mrr"] = 1 / torch.cat(first).double()
+    values["mrr"] = 1 / torch.cat(first)[order].double()
     return Judged(
-        judged[tasks.owner], torch.cat(ranked), all_hits, tasks.positives, values, skipped
+        judged[tasks.owner], torch.cat(ranked)[order], all_hits, tasks.positives, values, skipped
     )
 
 

@@ -10,12 +10,15 @@ from reeltag.evaluation.significance import LEVEL, RESAMPLES, PairedTest
 from reeltag.experiments.compare import Comparison
 from reeltag.experiments.outcomes import Outcome, Result, Spread
 from reeltag.experiments.papers.procedure import PaperTable
+from reeltag.models.observing import Observing
+from reeltag.models.registry import entry_of
 
 LIKE_BEST = "≈"
 PROTOCOLS = {
     "full": "full ranking of every hashtag",
     "sampled": "among 1,000 sampled hashtags, as GCN-PHR (Wei et al., MM 2019, §4.1) did",
     "leave-one-out": "each hashtag alone among 100 sampled, as LOGO (Cao et al., KBS 2020) did",
+    "replay": "full ranking in order of time; each post is observed once judged",
 }
 
 
@@ -102,6 +105,9 @@ def quality(found: Comparison, protocol: str, paper: PaperTable | None = None) -
             f"The catalogue has no {SAMPLED_NEGATIVES[protocol]:,} other hashtags to sample, so "
             "all of them are ranked: the numbers are those of the full ranking."
         )
+    fixed = [n for n, o in outcomes.items() if not issubclass(entry_of(o.model).model, Observing)]
+    if protocol == "replay" and fixed:
+        notes.append(f"Cannot observe, so judged as in full ranking: {', '.join(fixed)}.")
     if paper:
         notes += [f"Grey: {paper.source}. {paper.why_not}", *([paper.note] if paper.note else [])]
     title = f"Quality, {PROTOCOLS[protocol]}"

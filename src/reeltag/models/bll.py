@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -9,7 +11,10 @@ from torch import Tensor
 from reeltag.data.batches import NO_TIME, PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import Explaining, Facts
+from reeltag.models.layers.growing import by_use, longer
+from reeltag.models.observing import Observing
 
 
 class BllConfig(ModelConfig):
@@ -19,7 +24,7 @@ class BllConfig(ModelConfig):
     """d: 0 counts uses alone, larger forgets faster (0.5 is the equation's usual value)."""
 
 
-class Bll(Model):
+class Bll(Explaining, Observing):
     """The base-level learning equation (Kowald et al., 2017) over the user's own uses.
 
         B(j, u) = ln Σ_{uses of j by u} (t_post - t_use)^(-d)
@@ -34,7 +39,7 @@ class Bll(Model):
     when a split is not by time: the age is then the distance in time, and never less than
     one second. Where any training post lacks a time, the number of the user's own posts
     lying between stands for the age (posts in the order of the dataset; a post from outside
-    comes after all of them). A post without a time comes one second after the newest use.
+    comes after all of them). A post without a time comes one second after the user's newest.
     A user never seen in training gets the popular hashtags.
     """
 
@@ -45,7 +50,7 @@ class Bll(Model):
     def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
         super().__init__(config, sizes)
         whole = torch.int64
-        self.buffer("backoff", torch.zeros(sizes.hashtags))
+        self.buffer("uses", torch.zeros(sizes.hashtags, dtype=whole))
         self.buffer("use_offsets", torch.zeros(sizes.users + 1, dtype=whole))
         self.buffer("use_tags", torch.zeros(0, dtype=whole))
         self.buffer("use_posts", torch.zeros(0, dtype=whole))
@@ -56,8 +61,7 @@ class Bll(Model):
 
     def fit(self, training: TrainingSet) -> None:
         posts, hashtags = training.triples
-        uses = torch.bincount(hashtags, minlength=self.sizes.hashtags).double()
-        self.backoff = (uses / (1 + uses.max())).float()
+        self.uses = torch.bincount(hashtags, minlength=self.sizes.hashtags)
         users, times = training.posts.users, training.posts.times
         self.timed = (times != NO_TIME).all()
         self.post_clocks = times if bool(self.timed) else _order_within(users)
@@ -66,19 +70,24 @@ class Bll(Model):
         self.use_offsets, kept = by_user.offsets, by_user.values
         self.use_tags, self.use_posts = hashtags[kept], posts[kept]
         self.use_clocks = self.post_clocks[self.use_posts]
+        someone = users >= 0
         lowest = torch.full((self.sizes.users,), NO_TIME, dtype=torch.int64)
-        self.newest = lowest.scatter_reduce(0, users[self.use_posts], self.use_clocks, "amax")
+        self.newest = lowest.scatter_reduce(0, users[someone], self.post_clocks[someone], "amax")
 
     def encode(self, posts: PostBatch) -> Encoded:
-        rows = posts.users.clamp(min=0)
-        if not self.sizes.users:
-            return {"users": posts.users, "own": posts.own, "clocks": posts.times}
-        after = self.newest[rows] + 1
-        clocks = torch.where((posts.times != NO_TIME) & self.timed, posts.times, after)
+        clocks = self._next(posts)
         if len(self.post_clocks):
             inside = self.post_clocks[posts.own.clamp(min=0)]
             clocks = torch.where(posts.own >= 0, inside, clocks)
         return {"users": posts.users, "own": posts.own, "clocks": clocks}
+
+    def _next(self, posts: PostBatch) -> Tensor:
+        """The clock of each of B posts (B,) if it is the next one of its user."""
+        if not self.sizes.users:
+            return posts.times
+        newest = self.newest[posts.users.clamp(min=0)]
+        after = torch.where(newest == NO_TIME, 0, newest + 1)
+        return torch.where((posts.times != NO_TIME) & self.timed, posts.times, after)
 
     def score_all(self, encoded: Encoded) -> Tensor:
         users, own, clocks = encoded["users"], encoded["own"], encoded["clocks"]
@@ -93,7 +102,56 @@ class Bll(Model):
         recency = recency.index_add(0, owner * H + self.use_tags[where], weights).view(-1, H)
         share = recency / recency.sum(1, keepdim=True).clamp(min=1e-30)
         least = torch.where(recency > 0, share, 1.0).amin(1, keepdim=True)
-        return torch.where(recency > 0, share, least * self.backoff)
+        return torch.where(recency > 0, share, least * by_use(self.uses))
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        self.uses = longer(self.uses, self.sizes.hashtags)
+        self.use_offsets = Ragged(self.use_tags, self.use_offsets).longer(self.sizes.users).offsets
+        self.newest = longer(self.newest, self.sizes.users, NO_TIME)
+
+    def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
+        self.uses = self.uses + torch.bincount(hashtags.values, minlength=self.sizes.hashtags)
+        clocks = self._next(posts)
+        clocks = torch.where(
+            (posts.times != NO_TIME) & self.timed, clocks, clocks + _order_within(posts.users)
+        )
+        someone = posts.users >= 0
+        self.newest = self.newest.scatter_reduce(0, posts.users[someone], clocks[someone], "amax")
+        owner = hashtags.row_of_value
+        known = (posts.users[owner] >= 0).nonzero().squeeze(1)
+        owner, tags = owner[known], hashtags.values[known]
+        count, by_user = len(self.use_tags), Ragged(self.use_tags, self.use_offsets)
+        numbers = torch.arange(count + len(tags), device=tags.device)
+        order = Ragged(numbers[:count], by_user.offsets).with_added(
+            posts.users[owner], numbers[count:]
+        )
+        self.use_offsets = order.offsets
+        self.use_tags = torch.cat([self.use_tags, tags])[order.values]
+        self.use_posts = torch.cat([self.use_posts, len(self.post_clocks) + owner])[order.values]
+        self.use_clocks = torch.cat([self.use_clocks, clocks[owner]])[order.values]
+        self.post_clocks = torch.cat([self.post_clocks, clocks])
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """`uses` by the user; `ago`: which of the user's posts carries it last, 1 the newest.
+
+        Only posts with hashtags that are known are counted; a post that lies among them is
+        asked about as `score_all` sees it, so `ago` is then by distance in time.
+        """
+        said: list[Facts] = [{} for _ in hashtags]
+        user, own = int(posts.users[0]), int(posts.own[0])
+        if user < 0:
+            return said
+        mine = slice(*self.use_offsets[user : user + 2].tolist())
+        tags, of = self.use_tags[mine], self.use_posts[mine]
+        ages = (encoded["clocks"] - self.use_clocks[mine]).abs()
+        tags, of, ages = (x[self.use_posts[mine] != own] for x in (tags, of, ages))
+        for place, tag in enumerate(hashtags.tolist()):
+            uses = ages[tags == tag]
+            if len(uses):
+                nearer = len(torch.unique(of[ages < uses.min()]))
+                said[place] = {"uses": len(uses), "ago": 1 + nearer}
+        return said
 
 
 def _order_within(users: Tensor) -> Tensor:
@@ -102,5 +160,5 @@ def _order_within(users: Tensor) -> Tensor:
     ids = users[order]
     first = torch.searchsorted(ids, ids)
     places = torch.empty_like(users)
-    places[order] = torch.arange(len(users)) - first
+    places[order] = torch.arange(len(users), device=users.device) - first
     return places

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -10,7 +12,10 @@ from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingFeatureError
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import NAMED, Explaining, Facts
+from reeltag.models.layers.growing import with_pairs
+from reeltag.models.observing import Observing
 
 
 class CaptionWordsConfig(ModelConfig):
@@ -20,7 +25,7 @@ class CaptionWordsConfig(ModelConfig):
     """m: how many posts' worth of belief in plain popularity each word starts with."""
 
 
-class CaptionWords(Model):
+class CaptionWords(Explaining, Observing):
     """score = the mean of p(j | word) over the caption's words, rare words counting more.
 
         p(j)     = posts with j / posts
@@ -63,7 +68,8 @@ class CaptionWords(Model):
     def fit(self, training: TrainingSet) -> None:
         H, count = self.sizes.hashtags, len(training.posts)
         words, tags = training.posts.words, training.posts.hashtags
-        self.popular = (torch.bincount(tags.values, minlength=H).double() / count).float()
+        self.own_offsets, self.own_tags = tags.offsets, tags.values
+        self.popular = self._shares()
         self.word_posts = torch.bincount(words.values, minlength=self.sizes.words).float()
         self.idf = (count / self.word_posts.clamp(min=1)).log()
         where, word = tags.positions(words.row_of_value)
@@ -72,7 +78,11 @@ class CaptionWords(Model):
         pairs = Ragged.from_pairs(keys // H, keys % H, self.sizes.words)
         self.pair_offsets, self.pair_tags = pairs.offsets, pairs.values
         self.pair_posts = together.float()
-        self.own_offsets, self.own_tags = tags.offsets, tags.values
+
+    def _shares(self) -> Tensor:
+        """p(j) of every hashtag (H,)."""
+        uses = torch.bincount(self.own_tags, minlength=self.sizes.hashtags)
+        return (uses.double() / max(1, len(self.own_offsets) - 1)).float()
 
     def encode(self, posts: PostBatch) -> Encoded:
         # Rows of one width, as everything encoded is; -1 marks the end of a caption.
@@ -96,3 +106,44 @@ class CaptionWords(Model):
         total = zeros.index_add(0, row, weight)[inside]
         scores[inside[of], self.own_tags[where]] -= total[of]
         return scores / (1 + zeros.index_add(0, row, self.idf[word])).unsqueeze(1)
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """`words` that add most to the score: the `word`, `posts` of the `of` with it carry it."""
+        words = posts.words.values
+        own, H = int(posts.own[0]), self.sizes.hashtags
+        where, of = Ragged(self.pair_tags, self.pair_offsets).positions(words)
+        together = self.idf.new_zeros(len(words), H)
+        together[of, self.pair_tags[where]] = self.pair_posts[where]
+        if own >= 0:
+            together[:, self.own_tags[slice(*self.own_offsets[own : own + 2].tolist())]] -= 1
+        with_word = self.word_posts[words] - float(own >= 0)
+        weight = self.idf[words] / (with_word + self.config.smoothing)
+        added = weight.unsqueeze(1) * together[:, hashtags]
+        said: list[Facts] = []
+        for mine, tag in zip(added.T, hashtags.tolist(), strict=True):
+            best = torch.argsort(mine, descending=True, stable=True)[:NAMED]
+            spoken = [
+                {"word": int(words[w]), "posts": int(together[w, tag]), "of": int(with_word[w])}
+                for w in best[mine[best] > 0].tolist()
+            ]
+            said.append({"words": spoken} if spoken else {})
+        return said
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        self.popular = self._shares()
+
+    def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
+        own = Ragged(self.own_tags, self.own_offsets).joined(hashtags)
+        self.own_tags, self.own_offsets = own.values, own.offsets
+        self.popular = self._shares()
+        words = posts.words
+        self.word_posts = self.word_posts + torch.bincount(words.values, minlength=len(self.idf))
+        where, word = hashtags.positions(words.row_of_value)
+        pairs, self.pair_posts = with_pairs(
+            Ragged(self.pair_tags, self.pair_offsets),
+            self.pair_posts,
+            words.values[word],
+            hashtags.values[where],
+        )
+        self.pair_tags, self.pair_offsets = pairs.values, pairs.offsets

@@ -9,11 +9,14 @@ from torch import Tensor
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.data.ragged import Ragged
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.layers.resemblance import Cosines, Part, Resemblance
+from reeltag.models.layers.votes import Votes
+from reeltag.models.observing import Observing
 
 
-class Comparing(Model):
+class Comparing(Observing):
     """A model of r(p, q) = Σ_part w_part cos_part(p, q),  Σ_part w_part = 1
 
     over words, pieces of words and content (`Resemblance`). Each part is an inner product, so
@@ -21,7 +24,7 @@ class Comparing(Model):
     of the others are scaled to sum to 1.
 
     Several such models can share one comparison: who `borrow`s neither fits nor stores it,
-    and is given the cosines (`encode_compared`).
+    and is given the cosines (`encode_compared`, `observe_compared`).
     """
 
     resemblance: Resemblance
@@ -62,3 +65,28 @@ class Comparing(Model):
         for part in parts[1:]:
             total = total + part
         return total
+
+    def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
+        self.resemblance.observe(posts)
+        self.observe_compared(posts, hashtags, self.resemblance(posts))
+
+    @abstractmethod
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
+        """Take in B posts that are compared with already, by cosines (B, n + B)."""
+
+
+class Voting(Comparing):
+    """One whose most similar posts vote for the hashtags they carry.
+
+    `encode_compared` gives the votes' "weights" and the "positions" of the posts, (B, n) each.
+    """
+
+    votes: Votes
+
+    def score_all(self, encoded: Encoded) -> Tensor:
+        scores: Tensor = self.votes(encoded["weights"], encoded["positions"])
+        return scores
+
+    def nearest(self, encoded: Encoded) -> Tensor:
+        """The best single vote for each hashtag (B, H), 0 where there is none."""
+        return self.votes.nearest(encoded["weights"], encoded["positions"])

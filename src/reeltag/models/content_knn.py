@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
-from reeltag.models.comparing import Comparing
+from reeltag.data.ragged import Ragged
+from reeltag.models.comparing import Voting
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.resemblance import Cosines
 from reeltag.models.layers.votes import Votes
 
@@ -21,7 +25,7 @@ class ContentKnnConfig(ModelConfig):
     """How many training posts vote."""
 
 
-class ContentKnn(Comparing):
+class ContentKnn(Voting, Explaining):
     """score(post, j) = Σ of the cosines of the nearest training posts that carry j.
 
     Each modality is standardised and scaled to length 1, so modalities count alike and a
@@ -56,11 +60,18 @@ class ContentKnn(Comparing):
 
     def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
         values, positions = self._nearest(posts, cosines)
-        return {"cosines": values, "positions": positions}
-
-    def score_all(self, encoded: Encoded) -> Tensor:
-        scores: Tensor = self.votes(encoded["cosines"], encoded["positions"])
-        return scores
+        return {"weights": values, "positions": positions}
 
     def bytes_per_post(self) -> int:
         return super().bytes_per_post() + 8 * len(self.resemblance.vectors)
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """As `carriers_of`, of the posts that vote."""
+        return self.votes.carriers(encoded["weights"][0], encoded["positions"][0], hashtags)
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        self.votes.grow(self.sizes.hashtags)
+
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
+        self.votes.observe(hashtags)

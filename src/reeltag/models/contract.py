@@ -10,7 +10,8 @@ and in one of three ways to learn:
     Validated    `fit` counts, then `choose` sets a few numbers by the validation posts;
                  one that is `Refitting` then counts once more, with these posts
 
-One that weighs what it sees tells so (`Attentive`).
+One that weighs what it sees tells so (`Attentive`), and one that takes in posts after `fit`
+too (`reeltag.models.observing`).
 
 The rest of the system sees only `encode`, `score_all` and `score_pairs`. All state lives
 in parameters and registered buffers, so one safetensors file stores any model.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from scipy import sparse
@@ -9,11 +11,13 @@ from torch import Tensor
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.data.ragged import Ragged
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import NAMED, Explaining, Facts
+from reeltag.models.layers.growing import by_use
+from reeltag.models.layers.steady import sparse_product
 from reeltag.models.layers.uses import UserUses
-
-_USED = 64
-"""Hashtags of a user, for the estimate of memory."""
+from reeltag.models.observing import Observing
 
 
 class EaseConfig(ModelConfig):
@@ -28,7 +32,7 @@ class EaseConfig(ModelConfig):
     square and cube. The others keep the popular order."""
 
 
-class Ease(Model):
+class Ease(Explaining, Observing):
     """Embarrassingly shallow autoencoder (Steck, WWW 2019) over the users' hashtag counts.
 
         X = (uses of j by u)^p                                  users × hashtags
@@ -55,8 +59,8 @@ class Ease(Model):
 
     def fit(self, training: TrainingSet) -> None:
         self.uses.fit(training)
-        uses = torch.bincount(training.triples[1], minlength=self.sizes.hashtags).double()
-        self.backoff = (1e-6 * uses / (1 + uses.max())).float()
+        uses = self.uses.of_all()
+        self.backoff = by_use(uses, 1e-6)
         ordered = torch.argsort(uses, descending=True, stable=True)
         self.chosen = ordered[: self.config.most].sort().values
         gram = self._gram()
@@ -64,7 +68,7 @@ class Ease(Model):
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
         between = -inverse / inverse.diagonal()
         between.fill_diagonal_(0)
-        self.between = between.float()
+        self.between = between.float().contiguous()
 
     def _gram(self) -> Tensor:
         """XᵀX of the chosen hashtags, from a sparse X."""
@@ -81,13 +85,35 @@ class Ease(Model):
     def score_all(self, encoded: Encoded) -> Tensor:
         counts: Tensor = self.uses(encoded["users"], encoded["own"])
         known = counts[:, self.chosen].pow(self.config.power)
-        user, used = known.nonzero(as_tuple=True)
-        # A user has few hashtags: their rows are added up, in one order whatever the batch.
-        rows = self.between[used] * known[user, used].unsqueeze(1)
-        suggested = torch.zeros_like(known).index_add_(0, user, rows)
+        suggested = sparse_product(known, self.between)
         scores = self.backoff.repeat(len(known), 1)
         scores[:, self.chosen] += suggested
         return scores
 
     def bytes_per_post(self) -> int:
-        return super().bytes_per_post() + 4 * _USED * len(self.chosen)
+        return super().bytes_per_post() + 12 * len(self.chosen)
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """`hashtags` of the user that speak for it most, and what each adds (`weights`)."""
+        known = self.uses(posts.users, posts.own)[0, self.chosen].pow(self.config.power)
+        used = known.nonzero().squeeze(1)
+        said: list[Facts] = []
+        for tag in hashtags.tolist():
+            column = (self.chosen == tag).nonzero().squeeze(1)
+            added = (known[used].unsqueeze(1) * self.between[used][:, column]).sum(1)
+            best = torch.argsort(added, descending=True, stable=True)[:NAMED]
+            best = best[added[best] > 0]
+            speak = {"hashtags": self.chosen[used[best]].tolist(), "weights": added[best].tolist()}
+            said.append(speak if len(best) else {})
+        return said
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        """New hashtags are not among the chosen ones: nothing suggests them."""
+        super().grow(users, hashtags)
+        self.uses.grow(self.sizes.users, self.sizes.hashtags)
+        self.backoff = by_use(self.uses.of_all(), 1e-6)
+
+    def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
+        """The users' hashtags are counted; what these suggest stays as it was solved."""
+        self.uses.observe(posts.users, hashtags)
+        self.backoff = by_use(self.uses.of_all(), 1e-6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from pydantic import Field, field_validator
@@ -14,13 +14,15 @@ from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingExtraError, MissingFeatureError
 from reeltag.models.bll import Bll
 from reeltag.models.caption_words import CaptionWords
-from reeltag.models.comparing import Comparing
+from reeltag.models.comparing import Comparing, Voting
 from reeltag.models.content_knn import ContentKnn
-from reeltag.models.contract import Encoded, Judge, Model, ModelConfig, Refitting, Sizes
+from reeltag.models.contract import Encoded, Judge, ModelConfig, Refitting, Sizes
 from reeltag.models.ease import Ease
+from reeltag.models.explaining import Contributing, Contributions, Explaining, Facts
 from reeltag.models.layers.resemblance import Resemblance
 from reeltag.models.layers.shortlisting import Shortlisted, Shortlisting
 from reeltag.models.layers.trees import RankingTrees
+from reeltag.models.observing import Observing
 from reeltag.models.own_knn import OwnKnn
 from reeltag.models.popularity import Popularity
 from reeltag.models.related import Related
@@ -32,7 +34,7 @@ from reeltag.models.user_history import UserHistory
 from reeltag.progress import say
 from reeltag.runtime import generator_of
 
-SCORERS: dict[str, type[Model]] = {
+SCORERS: dict[str, type[Observing]] = {
     scorer.name: scorer
     for scorer in (
         Popularity, UserHistory, Bll, OwnKnn, Ease, Ridge, TextKnn, ContentKnn, CaptionWords,
@@ -76,7 +78,7 @@ class HouseConfig(ModelConfig):
         return tuple(names)
 
 
-class House(Refitting):
+class House(Refitting, Contributing, Observing):
     """The house model: a stack of scorers that are cheap, exact and different from each other.
 
         fused(post, j)  reciprocal-rank fusion of all scorers            (`Shortlisting`)
@@ -90,6 +92,8 @@ class House(Refitting):
 
     With `refit` the scorers are then fitted once more, on training and validation posts
     together (the trees stay): what users did last is the best guide to what they do next.
+
+    What is observed reaches every scorer and the counts that the trees look at; the trees stay.
 
     Where the catalogue has hashtags that no training post carries, trees grown so would learn
     that such hashtags are never right. So they rehearse: they learn from scorers fitted without
@@ -130,8 +134,21 @@ class House(Refitting):
         self.trees = RankingTrees()
         self._rehearsed: tuple[House, Tensor] | None = None
 
-    def _each(self) -> list[tuple[str, Model]]:
-        return [(name, part) for name, part in self.scorers.items() if isinstance(part, Model)]
+    def _each(self) -> list[tuple[str, Observing]]:
+        return [(name, part) for name, part in self.scorers.items() if isinstance(part, Observing)]
+
+    def _voting(self) -> list[tuple[str, Voting]]:
+        return [
+            (name, part)
+            for name, part in self.scorers.items()
+            if isinstance(part, Voting)
+            and not isinstance(part, Related)  # its votes are text-knn's
+        ]
+
+    def columns(self) -> list[tuple[str, str]]:
+        """(group, name) of each feature that the trees look at."""
+        voting = [name for name, _ in self._voting()]
+        return self.shortlisting.columns(list(self.scorers), voting)
 
     def fit(self, training: TrainingSet) -> None:
         self._fit(training)
@@ -166,15 +183,23 @@ class House(Refitting):
             encoded |= {f"{name}.{key}": value for key, value in own.items()}
         return encoded
 
-    def shortlisted(self, encoded: Encoded, among: Tensor | None = None) -> Shortlisted:
+    def _own(self, encoded: Encoded, name: str) -> Encoded:
+        """What the scorer `name` encoded."""
+        head = f"{name}."
+        return {k.removeprefix(head): v for k, v in encoded.items() if k.startswith(head)}
+
+    def _scores(self, encoded: Encoded) -> list[Tensor]:
+        """Of each scorer (B, H)."""
+        return [scorer.score_all(self._own(encoded, name)) for name, scorer in self._each()]
+
+    def shortlisted(
+        self, encoded: Encoded, scores: list[Tensor] | None = None, among: Tensor | None = None
+    ) -> Shortlisted:
         """The fused ranking, its best hashtags (`among` (H,) some), what the trees see of these."""
-        rows = []
-        for name, scorer in self._each():
-            head = f"{name}."
-            own = {k.removeprefix(head): v for k, v in encoded.items() if k.startswith(head)}
-            rows.append(scorer.score_all(own))
+        nearest = [part.nearest(self._own(encoded, name)) for name, part in self._voting()]
         found: Shortlisted = self.shortlisting(
-            torch.stack(rows),
+            self._scores(encoded) if scores is None else scores,
+            nearest,
             encoded["users"],
             encoded["own"],
             encoded["lengths"],
@@ -191,6 +216,49 @@ class House(Refitting):
         return found.fused.scatter(1, found.candidates, ordered)
 
     @torch.no_grad()
+    def contributions(self, encoded: Encoded, hashtags: Tensor) -> Contributions:
+        """Of the trees' output; of what is no candidate, or where no tree is grown, of `fused`.
+
+        The groups are the scorers; `agreement` (the fused score as the trees see it), `history`
+        and `popular` (counts), and `post` (what is the same for all hashtags of the post).
+        """
+        names, hashtags = list(self.scorers), hashtags.cpu()
+        columns = [group for group, _ in self.columns()]
+        groups = tuple(dict.fromkeys(columns))
+        scores = self._scores(encoded)
+        votes = self.shortlisting.votes(torch.stack(scores))[1].permute(1, 2, 0)
+        votes = votes.cpu().double() / len(names)
+        values = votes.new_zeros(*hashtags.shape, len(groups))
+        wide = hashtags.unsqueeze(2)
+        values[..., : len(names)] = votes.gather(1, wide.expand(-1, -1, len(names)))
+        values[..., groups.index("popular")] = self.shortlisting.little().cpu()[hashtags].double()
+        base = values.new_zeros(hashtags.shape)
+        if self.trees.grown:
+            found = self.shortlisted(encoded, scores)
+            inside, place = (found.candidates.cpu().unsqueeze(1) == wide).max(2)
+            rows = place.unsqueeze(2).expand(-1, -1, len(columns))
+            parts = self.trees.contributions(found.features.cpu().gather(1, rows))
+            of = torch.tensor([groups.index(group) for group in columns])
+            grouped = torch.zeros_like(values).index_add_(2, of, parts[..., :-1])
+            values = torch.where(inside.unsqueeze(2), grouped, values)
+            base = torch.where(inside, parts[..., -1], base)
+        return Contributions(groups, values, base)
+
+    @torch.no_grad()
+    def facts_by_group(
+        self, posts: PostBatch, encoded: Encoded, hashtags: Tensor
+    ) -> dict[str, list[Facts]]:
+        """The scorers' own facts; counts; and how many scorers have a hashtag among their first."""
+        said = {
+            name: scorer.facts(posts, self._own(encoded, name), hashtags)
+            for name, scorer in self._each()
+            if isinstance(scorer, Explaining)
+        }
+        users, own = encoded["users"], encoded["own"]
+        scores = torch.stack(self._scores(encoded))
+        return said | self.shortlisting.facts(scores, users, own, hashtags)
+
+    @torch.no_grad()
     def choose(self, posts: Iterable[tuple[PostBatch, Ragged]], judge: Judge) -> None:
         """Grow the trees on the candidates of validation posts that have a right one."""
         learner, used = self._rehearsed or (self, None)
@@ -198,7 +266,7 @@ class House(Refitting):
         used = None if used is None else used.to(self.device)
         features, grades = [], []
         for batch, positives in posts:
-            found = learner.shortlisted(learner.encode(batch), used)
+            found = learner.shortlisted(learner.encode(batch), among=used)
             right = positives.dense(self.sizes.hashtags).gather(1, found.candidates)
             some = right.any(1)
             features.append(found.features[some].cpu())
@@ -234,3 +302,19 @@ class House(Refitting):
     def bytes_per_post(self) -> int:
         own = 32 * len(self.scorers) * self.sizes.hashtags
         return super().bytes_per_post() + own + sum(s.bytes_per_post() for _, s in self._each())
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        for _, scorer in self._each():
+            scorer.grow(users, hashtags)
+        self.shortlisting.grow(self.sizes.users, self.sizes.hashtags)
+
+    def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
+        self.resemblance.observe(posts)
+        cosines = self.resemblance(posts)
+        for _, scorer in self._each():
+            if isinstance(scorer, Comparing):
+                scorer.observe_compared(posts, hashtags, cosines)
+            else:
+                scorer.observe(posts, hashtags)
+        self.shortlisting.observe(posts.users, hashtags)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -9,10 +11,14 @@ from torch import Tensor
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
-from reeltag.models.comparing import Comparing
+from reeltag.models.comparing import Voting
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.resemblance import Cosines, Part
 from reeltag.models.layers.votes import Votes
+
+_NEAREST = 10
+"""Of the user's posts, in what is said of them: all that vote are mostly all the user has."""
 
 
 class OwnKnnConfig(ModelConfig):
@@ -30,7 +36,7 @@ class OwnKnnConfig(ModelConfig):
     """Weight of the features, where there are any."""
 
 
-class OwnKnn(Comparing):
+class OwnKnn(Voting, Explaining):
     """score(post, j) = Σ (f + max(0, r(post, q))^p) over posts q of the same user that carry j.
 
     r is `Comparing`'s: words, pieces of words, and content. With a large floor f it is
@@ -55,7 +61,7 @@ class OwnKnn(Comparing):
         }
         super().__init__(config, sizes, parts)
         self.votes = Votes(sizes.hashtags)
-        self.buffer("own_offsets", torch.zeros(sizes.users + 2, dtype=torch.int64))
+        self.buffer("own_offsets", torch.zeros(sizes.users + 1, dtype=torch.int64))
         self.buffer("own_posts", torch.zeros(0, dtype=torch.int64))
 
     def fit(self, training: TrainingSet) -> None:
@@ -63,23 +69,41 @@ class OwnKnn(Comparing):
         self.votes.fit(training)
         users = training.posts.users
         posts = (users >= 0).nonzero().squeeze(1)
-        # One row more than users: that of nobody, empty.
-        of_users = Ragged.from_pairs(users[posts], posts, self.sizes.users + 1)
+        of_users = Ragged.from_pairs(users[posts], posts, self.sizes.users)
         self.own_offsets, self.own_posts = of_users.offsets, of_users.values
 
     def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
         """Their users' posts, -1 beyond the last, and the vote of each: (B, most of a user)."""
         known = posts.users >= 0
-        users = posts.users.where(known, len(self.own_offsets) - 2)
-        positions = Ragged(self.own_posts, self.own_offsets).select(users).padded()
+        # One row more than users: that of nobody, empty.
+        lists = Ragged(self.own_posts, torch.cat([self.own_offsets, self.own_offsets[-1:]]))
+        positions = lists.select(posts.users.where(known, len(lists) - 1)).padded()
         counts = known.unsqueeze(1) & (positions >= 0) & (positions != posts.own.unsqueeze(1))
         alike = self.likeness(cosines).gather(1, positions.clamp(min=0)).clamp(min=0)
         weights = (self.config.floor + alike.pow(self.config.power)) * counts
         return {"weights": weights, "positions": positions.clamp(min=0)}
 
-    def score_all(self, encoded: Encoded) -> Tensor:
-        scores: Tensor = self.votes(encoded["weights"], encoded["positions"])
-        return scores
-
     def bytes_per_post(self) -> int:
         return super().bytes_per_post() + 24 * len(self.own_posts)
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """As `carriers_of`, of the ten posts of the user most like this one."""
+        voting = encoded["weights"][0]
+        weights, first = torch.topk(voting, min(_NEAREST, int((voting > 0).sum())))
+        positions = encoded["positions"][0, first]
+        cosines = (weights - self.config.floor).clamp(min=0).pow(1 / self.config.power)
+        return self.votes.carriers(cosines, positions, hashtags)
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        self.votes.grow(self.sizes.hashtags)
+        lists = Ragged(self.own_posts, self.own_offsets).longer(self.sizes.users)
+        self.own_offsets = lists.offsets
+
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
+        count = torch.arange(len(posts), device=posts.users.device) + len(self.votes.offsets) - 1
+        self.votes.observe(hashtags)
+        known = posts.users >= 0
+        lists = Ragged(self.own_posts, self.own_offsets)
+        lists = lists.with_added(posts.users[known], count[known])
+        self.own_posts, self.own_offsets = lists.values, lists.offsets

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.data.ragged import Ragged
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import Explaining, Facts
+from reeltag.models.layers.growing import longer
+from reeltag.models.observing import Observing
 
 
-class Popularity(Model):
+class Popularity(Explaining, Observing):
     """score(post, j) = number of training posts that carry j."""
 
     name = "popularity"
@@ -31,3 +37,14 @@ class Popularity(Model):
 
     def score_pairs(self, encoded: Encoded, candidates: Tensor) -> Tensor:
         return self.uses[candidates]
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """`uses`: training posts that carry it."""
+        return [{"uses": int(uses)} if uses else {} for uses in self.uses[hashtags].tolist()]
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        self.uses = longer(self.uses, self.sizes.hashtags)
+
+    def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
+        self.uses = self.uses + torch.bincount(hashtags.values, minlength=self.sizes.hashtags)

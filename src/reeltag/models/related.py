@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from reeltag.data.batches import PostBatch
@@ -9,6 +12,7 @@ from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingExtraError, MissingFeatureError
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import NAMED, Facts
 from reeltag.models.layers.naming import caption_feature, name_vectors
 from reeltag.models.layers.postings import Postings
 from reeltag.models.layers.relatedness import Likeness, Relatedness
@@ -55,13 +59,37 @@ class Related(TextKnn):
         voting = super().encode_compared(posts, cosines)
         return {**voting, "users": posts.users, "own": posts.own}
 
+    def _first(self, encoded: Encoded) -> Tensor:
+        votes = super().score_all(encoded) - self.votes.backoff
+        return _shares(votes) + _shares(self.uses(encoded["users"], encoded["own"]))
+
     def score_all(self, encoded: Encoded) -> Tensor:
-        backoff = self.votes.backoff
-        votes = super().score_all(encoded) - backoff
-        uses = self.uses(encoded["users"], encoded["own"])
-        first = _shares(votes) + _shares(uses)
+        first = self._first(encoded)
         spread: Tensor = self.relatedness(first)
-        return backoff + first + spread
+        return self.votes.backoff + first + spread
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """`hashtags` that it is most related to among the first ones, and what each adds."""
+        first = self._first(encoded)[0]
+        said: list[Facts] = []
+        for tag in hashtags.tolist():
+            relatives, weights = self.relatedness.relatives(tag)
+            added = first[relatives] * weights
+            best = torch.argsort(added, descending=True, stable=True)[:NAMED]
+            best = best[added[best] > 0]
+            speak = {"hashtags": relatives[best].tolist(), "weights": added[best].tolist()}
+            said.append(speak if len(best) else {})
+        return said
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        """New hashtags have no relatives: the graph stays as it was fitted."""
+        super().grow(users, hashtags)
+        self.uses.grow(self.sizes.users, self.sizes.hashtags)
+        self.relatedness.grow(self.sizes.hashtags)
+
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
+        super().observe_compared(posts, hashtags, cosines)
+        self.uses.observe(posts.users, hashtags)
 
 
 def _shares(counts: Tensor) -> Tensor:

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import pad
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.models.comparing import Comparing
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import Explaining, Facts
+from reeltag.models.layers.growing import Room
 from reeltag.models.layers.resemblance import Cosines, Part
-from reeltag.models.layers.steady import steady_product
+from reeltag.models.layers.steady import SteadyProduct
+from reeltag.models.layers.votes import carriers_of
 from reeltag.runtime import generator_of
 
 _BLOCK = 2048
 _JITTER = 1e-5
+_SOFT = 1e-3
+"""The same for the anchors, whose matrix is kept in float32."""
+_MOST_ANCHORS = 1024
+"""Observed posts become anchors while there are fewer."""
 _ROUNDS = 6
 """Of subspace iteration."""
 Gram = Callable[[Tensor], Tensor]
 """FᵀF v of the fitted answers F (n, H), for columns v (H, r)."""
 Solution = tuple[Tensor, Tensor, Gram]
+_NEAREST = 30
+"""Landmarks of which it is said how many carry a hashtag."""
 _DOUBLE = 4096
 """Up to so many posts the exact solution is found in float64, above in float32."""
 _KEPT = 1 << 26
@@ -39,6 +49,8 @@ class RidgeConfig(ModelConfig):
     """Up to so many training posts the solution is exact: n² numbers, time as n³."""
     landmarks: int = Field(2048, ge=1)
     """m: with more posts it is Nyström's, from m posts drawn at random, always the same ones."""
+    anchors: int = Field(256, ge=1)
+    """|Z|: landmarks that tell how much of an observed post was known before."""
     rank: int = Field(256, ge=1)
     """r: answers are kept along so many directions where there are over twice as many hashtags."""
     like: float = Field(1.0, ge=0)
@@ -55,7 +67,7 @@ class RidgeConfig(ModelConfig):
     """Weight of the features, where there are any."""
 
 
-class Ridge(Comparing):
+class Ridge(Comparing, Explaining):
     """Kernel ridge regression (Saunders et al., ICML 1998) from posts to the 0/1 table Y.
 
         k(p, q) = 1 + a r(p, q) + [same user] (b + c r(p, q))
@@ -74,6 +86,18 @@ class Ridge(Comparing):
     A training post that is asked about is left out exactly (landmarks and idf held), without
     fitting again: f₋ᵢ = (f_i - h_i y_i) / (1 - h_i), where h_i is its leverage, ∂f_i / ∂y_i.
 
+    An observed post p changes the answers as in recursive least squares (a Gaussian process that
+    is shown y_p):
+
+        f(x) ← f(x) + c(x, p) (y_p - f(p)) / (c(p, p) + λ)
+        c(x, p) = k(x, p) + k(x, Z) G k(Z, p),   G = λ (K_Zn K_nZ + λ K_ZZ)⁻¹ - K_ZZ⁻¹
+
+    where c, what the posts so far leave open of k, is worked out by some landmarks Z (the fully
+    independent conditional of Snelson and Ghahramani, NIPS 2005). So p becomes a landmark, the
+    weights of Z give way to it, and its leverage is c(p, p) / (c(p, p) + λ). It joins Z too, so
+    that c is that of the posts up to p, until Z has 1,024 posts. With all landmarks in Z this
+    is the exact solution for all posts. A new hashtag is a direction of its own.
+
     The constant carries popularity; a user never seen has only the terms without users.
     """
 
@@ -91,6 +115,7 @@ class Ridge(Comparing):
             "content": config.content,
         }
         super().__init__(config, sizes, parts)
+        self._by_weights, self._by_directions = SteadyProduct(), SteadyProduct()
         self.buffer("landmarks", torch.zeros(0, dtype=torch.int64))
         self.buffer("users", torch.zeros(0, dtype=torch.int64))
         self.buffer("weights", torch.zeros(0, 0))
@@ -98,6 +123,9 @@ class Ridge(Comparing):
         self.buffer("leverage", torch.zeros(0))
         self.buffer("own_offsets", torch.zeros(1, dtype=torch.int64))
         self.buffer("own_tags", torch.zeros(0, dtype=torch.int64))
+        self.buffer("anchors", torch.zeros(0, dtype=torch.int64))
+        self.buffer("known", torch.zeros(0, 0))
+        self._room = Room()
 
     def fit(self, training: TrainingSet) -> None:
         super().fit(training)
@@ -112,6 +140,7 @@ class Ridge(Comparing):
         self.own_offsets, self.own_tags = own.offsets.clone(), own.values.clone()
         blocks = torch.split(self.landmarks, _BLOCK)
         kernel = torch.cat([self._kernel(training, block) for block in blocks])
+        self._anchor(kernel, count)
         solve = self._exact if exact else self._from_landmarks
         weights, leverage, gram = solve(training, kernel)
         directions = self._directions(gram)
@@ -128,6 +157,17 @@ class Ridge(Comparing):
         for _ in range(_ROUNDS):
             start = torch.linalg.qr(gram(start)).Q
         return start.T.contiguous()
+
+    def _anchor(self, kernel: Tensor, posts: int) -> None:
+        """Z and G (|Z|, |Z|), the sum over posts from the landmarks, which are a sample of them."""
+        drawn = torch.randperm(len(kernel), generator=generator_of("ridge anchors"))
+        self.anchors = drawn[: self.config.anchors].sort().values
+        across = kernel[:, self.anchors].double()
+        among = across[self.anchors]
+        among.diagonal().add_(_SOFT * among.diagonal().mean())
+        seen = posts / len(kernel) * across.T @ across
+        ridge = self.config.regularisation
+        self.known = (ridge * _inverse(seen + ridge * among) - _inverse(among)).float()
 
     def _exact(self, training: TrainingSet, kernel: Tensor) -> Solution:
         """(K + λI)⁻¹ Y, and h = diag(K (K + λI)⁻¹) = 1 - λ diag((K + λI)⁻¹)."""
@@ -195,16 +235,20 @@ class Ridge(Comparing):
 
     def kernel(self, posts: PostBatch, cosines: Cosines) -> Tensor:
         """k of B posts with the landmarks (B, m)."""
-        c = self.config
-        likeness = self.likeness(cosines)
-        if len(self.landmarks) < likeness.shape[1]:
-            likeness = likeness[:, self.landmarks]
+        c, likeness = self.config, self._likeness(cosines)
         same = (self.users == posts.users.unsqueeze(1)) & (self.users >= 0)
         return 1 + c.like * likeness + same * (c.user + c.both * likeness)
 
+    def _likeness(self, cosines: Cosines) -> Tensor:
+        """r of B posts with the landmarks (B, m)."""
+        likeness = self.likeness(cosines)
+        if len(self.landmarks) < likeness.shape[1]:
+            likeness = likeness[:, self.landmarks]
+        return likeness
+
     def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
         """Answers along the directions (B, r), those of a training post without itself."""
-        answers = steady_product(self.kernel(posts, cosines), self.weights)
+        answers = self._by_weights(self.kernel(posts, cosines), self.weights)
         own = posts.own
         rows = (own >= 0).nonzero().squeeze(1)
         if len(rows):
@@ -216,8 +260,76 @@ class Ridge(Comparing):
         return {"answers": answers}
 
     def score_all(self, encoded: Encoded) -> Tensor:
-        return steady_product(encoded["answers"], self.directions)
+        return self._by_directions(encoded["answers"], self.directions)
 
     def bytes_per_post(self) -> int:
         wide = len(self.leverage) + 2 * self.sizes.hashtags
         return super().bytes_per_post() + 24 * wide
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """The score as what the user's `own` posts, those `alike` and `all` posts add to it.
+
+        These are the kernel's [same user] (b + c r), a r and 1, by the solution as it is: of a
+        training post its own part is left out, but not its effect on the others. And as
+        `carriers_of`, of the 30 landmarks most alike.
+        """
+        c, likeness = self.config, self._likeness(self.resemblance(posts))[0]
+        weights = self.weights @ self.directions[:, hashtags]
+        itself = self.landmarks == posts.own
+        weights[itself] = 0
+        same = (self.users == posts.users) & (self.users >= 0)
+        terms = {
+            "own": (same * (c.user + c.both * likeness)) @ weights,
+            "alike": (c.like * likeness) @ weights,
+            "all": weights.sum(0),
+        }
+        sums = {name: term.tolist() for name, term in terms.items()}
+        near = torch.topk(likeness.masked_fill(itself, 0), min(_NEAREST, len(likeness)))
+        carried = Ragged(self.own_tags, self.own_offsets)
+        said = carriers_of(carried, near.values, self.landmarks[near.indices], hashtags)
+        return [
+            {**{name: term[place] for name, term in sums.items()}, **about}
+            for place, about in enumerate(said)
+        ]
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        count = len(hashtags)
+        if count:
+            self.directions = pad(self.directions, (0, count, 0, count))
+            self.directions[-count:, -count:].fill_diagonal_(1)
+            self.weights = pad(self.weights, (0, count))
+
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
+        """The posts together, which is one after the other while they become anchors."""
+        device, ridge = posts.users.device, self.config.regularisation
+        count, landmarks = torch.arange(len(posts), device=device), len(self.weights)
+        self.landmarks = torch.cat([self.landmarks, len(self.leverage) + count])
+        self.users = torch.cat([self.users, posts.users])
+        kernel = self.kernel(posts, cosines)
+        before, among = kernel[:, :landmarks], kernel[:, landmarks:]
+        of_anchors = before[:, self.anchors]
+        moved = of_anchors @ self.known
+        covariance = (among + moved @ of_anchors.T).double()
+        covariance.diagonal().add_(ridge)
+        factor = torch.linalg.cholesky(covariance)
+        right = torch.zeros(len(posts), len(self.directions), device=device)
+        right.index_add_(0, hashtags.row_of_value, self.directions.T[hashtags.values])
+        left = (right - before @ self.weights).double()
+        weights = torch.cholesky_solve(left, factor).float()
+        self.weights = self._room.with_rows(self.weights, weights)
+        self.weights.index_add_(0, self.anchors, moved.T @ weights)
+        if len(self.anchors) + len(posts) <= _MOST_ANCHORS:
+            inverse = torch.cholesky_inverse(factor).float()
+            below = -inverse @ moved
+            above = torch.cat([self.known + moved.T @ below, below.T], 1)
+            self.known = torch.cat([above, torch.cat([below, -inverse], 1)])
+            self.anchors = torch.cat([self.anchors, landmarks + count])
+        leverage = 1 - ridge / factor.diagonal().square()
+        self.leverage = torch.cat([self.leverage, leverage.clamp(0, 0.999).float()])
+        own = Ragged(self.own_tags, self.own_offsets).joined(hashtags)
+        self.own_tags, self.own_offsets = own.values, own.offsets
+
+
+def _inverse(matrix: Tensor) -> Tensor:
+    return torch.cholesky_inverse(torch.linalg.cholesky(matrix))

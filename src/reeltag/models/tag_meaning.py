@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -10,9 +12,12 @@ from torch.nn.functional import normalize
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import Explaining, Facts
+from reeltag.models.layers.growing import by_use, longer
 from reeltag.models.layers.naming import caption_feature, name_vectors
 from reeltag.models.layers.steady import on_grid
+from reeltag.models.observing import Observing
 
 _BLOCK = 8192
 
@@ -27,7 +32,7 @@ class TagMeaningConfig(ModelConfig):
     are short. Unseen hashtags gain by that what often used ones lose."""
 
 
-class TagMeaning(Model):
+class TagMeaning(Explaining, Observing):
     """score(post, j) = x · t_j / |t_j|^p,   t_j = (m name_j + Σ_{q carries j} x_q) / (m + n_j)
 
     x is the post's caption and name_j the words of j's name, as vectors of one extractor (such
@@ -62,7 +67,6 @@ class TagMeaning(Model):
         self.buffer("own_tags", torch.zeros(0, dtype=torch.int64))
 
     def fit(self, training: TrainingSet) -> None:
-        H, m = self.sizes.hashtags, self.config.prior
         name = self.feature.name
         blocks = torch.split(torch.arange(len(training.posts)), _BLOCK)
         total, there = torch.zeros(len(self.mean), dtype=torch.float64), 0
@@ -71,6 +75,12 @@ class TagMeaning(Model):
             total += posts.vectors[name][posts.present[name]].sum(0, dtype=torch.float64)
             there += int(posts.present[name].sum())
         self.mean = (total / max(1, there)).float()
+        self._gather(training)
+
+    def _gather(self, training: TrainingSet) -> None:
+        """t of every hashtag, the mean being known."""
+        H, m, name = self.sizes.hashtags, self.config.prior, self.feature.name
+        blocks = torch.split(torch.arange(len(training.posts)), _BLOCK)
         table = m * name_vectors(self.feature, training.hashtags.names)
         self.uses = torch.zeros(H)
         for block in blocks:
@@ -81,7 +91,7 @@ class TagMeaning(Model):
         table /= (m + self.uses).unsqueeze(1)
         self.lengths = table.norm(dim=1)
         self.directions = on_grid(normalize(table, dim=1)).half()
-        self.backoff = 1e-6 * self.uses / (1 + self.uses.max())
+        self.backoff = by_use(self.uses, 1e-6)
         own = training.posts.hashtags
         self.own_offsets, self.own_tags = own.offsets.clone(), own.values.clone()
 
@@ -108,6 +118,45 @@ class TagMeaning(Model):
                 min=1e-6
             ).pow(p)
         return self.backoff + scores
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """`cosine` of the caption with what the name and the posts mean; how many `posts`."""
+        x, own = encoded["vectors"], encoded["own"]
+        likeness = (x @ self.directions[hashtags].float().T)[0].tolist()
+        own_tags = self.own_tags[:0]
+        if int(own[0]) >= 0 and bool(x.any()):
+            own_tags = self.own_tags[slice(*self.own_offsets[int(own[0]) :][:2].tolist())]
+        uses = (self.uses[hashtags] - torch.isin(hashtags, own_tags).float()).tolist()
+        return [
+            {"cosine": cosine, "posts": int(posts)} if cosine > 0 else {}
+            for cosine, posts in zip(likeness, uses, strict=True)
+        ]
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        """New names are not read: a new hashtag means what its posts mean."""
+        super().grow(users, hashtags)
+        H = self.sizes.hashtags
+        self.directions, self.lengths = longer(self.directions, H), longer(self.lengths, H)
+        self.uses = longer(self.uses, H)
+        self.backoff = by_use(self.uses, 1e-6)
+
+    def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
+        owner = hashtags.row_of_value
+        tags, place = torch.unique(hashtags.values, return_inverse=True)
+        x = self._vectors(posts)
+        count = (self.config.prior + self.uses[tags]).unsqueeze(1)
+        sums = self.directions[tags].float() * self.lengths[tags].unsqueeze(1) * count
+        sums.index_add_(0, place, x[owner])
+        there = posts.present[self.feature.name][owner].float()
+        self.uses = self.uses.index_add(0, hashtags.values, there)
+        means = sums / (self.config.prior + self.uses[tags]).unsqueeze(1)
+        self.lengths = self.lengths.index_copy(0, tags, means.norm(dim=1))
+        self.directions = self.directions.index_copy(
+            0, tags, on_grid(normalize(means, dim=1)).half()
+        )
+        self.backoff = by_use(self.uses, 1e-6)
+        own = Ragged(self.own_tags, self.own_offsets).joined(hashtags)
+        self.own_tags, self.own_offsets = own.values, own.offsets
 
     def bytes_per_post(self) -> int:
         return super().bytes_per_post() + 8 * self.directions.shape[1]

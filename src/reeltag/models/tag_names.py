@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import log10
 
 import torch
@@ -14,8 +15,11 @@ from reeltag.data.ragged import Ragged
 from reeltag.data.vocabulary import UNKNOWN
 from reeltag.errors import MissingFeatureError
 from reeltag.hashtags import split_by
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import NAMED, Explaining, Facts
+from reeltag.models.layers.growing import by_use, longer
 from reeltag.models.layers.postings import Shares
+from reeltag.models.observing import Observing
 from reeltag.words import pieces, whole
 from reeltag.words import words as words_in
 
@@ -31,7 +35,7 @@ class TagNamesConfig(ModelConfig):
     """Weight of the words in a name that the caption has."""
 
 
-class TagNames(Model):
+class TagNames(Explaining, Observing):
     """score(post, j) = exact [j is spelt] + words · share(words of j) + share(pieces of j)^p
 
         share(terms of j) = Σ_{t of j and of the caption} idf(t)² / Σ_{t of j} idf(t)²
@@ -58,19 +62,17 @@ class TagNames(Model):
                 "tag-names reads captions, but no word is in two or more of the training "
                 "captions. Models that read no captions: popularity, user-history, content-knn."
             )
-        self.buffer("backoff", torch.zeros(sizes.hashtags))
+        self.buffer("uses", torch.zeros(sizes.hashtags, dtype=torch.int64))
         self.pieces, self.words, self.wholes = Shares(), Shares(), Shares()
 
     def fit(self, training: TrainingSet) -> None:
         H = self.sizes.hashtags
-        uses = torch.bincount(training.triples[1], minlength=H).double()
-        self.backoff = (1e-6 * uses / (1 + uses.max())).float()
+        self.uses = torch.bincount(training.triples[1], minlength=H)
         names, words = training.hashtags.names, training.words
-        terms = Ragged.from_lists([pieces(name) for name in names])
+        terms = _pieces(names)
         _, place, carriers = torch.unique(terms.values, return_inverse=True, return_counts=True)
         self.pieces.fit(terms, ((1 + H) / carriers[place].double()).log().square().float())
-        wholes = Ragged.from_lists([[whole("".join(words_in(name)))] for name in names])
-        self.wholes.fit(wholes, torch.ones(H))
+        self.wholes.fit(_wholes(names), torch.ones(H))
         total = max(1, int(words.counts.sum()))
         costs = {
             word: -log10(count / total)
@@ -88,4 +90,40 @@ class TagNames(Model):
         return {"scores": scores + self.pieces(posts.pieces).pow(c.power)}
 
     def score_all(self, encoded: Encoded) -> Tensor:
-        return self.backoff + encoded["scores"]
+        return by_use(self.uses, 1e-6) + encoded["scores"]
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """`whole`: its name is spelt; `words` of it in the caption; `pieces`: their share."""
+        shares = self.pieces(posts.pieces)[0, hashtags].tolist()
+        said = [
+            {
+                "whole": len(self.wholes.common(posts.pieces, tag)) > 0,
+                "words": self.words.common(posts.words, tag)[:NAMED].tolist(),
+                "pieces": share,
+            }
+            for tag, share in zip(hashtags.tolist(), shares, strict=True)
+        ]
+        return [about if any(about.values()) else {} for about in said]
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        """New names are found whole and by their pieces; into words they are not cut."""
+        super().grow(users, hashtags)
+        if not hashtags:
+            return
+        H = self.sizes.hashtags
+        self.uses = longer(self.uses, H)
+        self.wholes.add(_wholes(hashtags).to(self.device))
+        self.words.add(Ragged.empty(len(hashtags)).to(self.device))
+        terms = _pieces(hashtags).to(self.device)
+        self.pieces.add(terms, lambda carriers: ((1 + H) / carriers.double()).log().square())
+
+    def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
+        self.uses = self.uses + torch.bincount(hashtags.values, minlength=self.sizes.hashtags)
+
+
+def _pieces(names: Sequence[str]) -> Ragged:
+    return Ragged.from_lists([pieces(name) for name in names])
+
+
+def _wholes(names: Sequence[str]) -> Ragged:
+    return Ragged.from_lists([[whole("".join(words_in(name)))] for name in names])

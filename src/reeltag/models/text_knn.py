@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
+from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingFeatureError
-from reeltag.models.comparing import Comparing
+from reeltag.models.comparing import Voting
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.resemblance import Cosines
 from reeltag.models.layers.votes import Votes
 
@@ -26,7 +30,7 @@ class TextKnnConfig(ModelConfig):
     """Share of whole words in the likeness; the rest is that of their pieces."""
 
 
-class TextKnn(Comparing):
+class TextKnn(Voting, Explaining):
     """score(post, j) = Σ r(post, q)^p over the nearest training posts q that carry j.
 
     r is the mean of two cosines of TF-IDF vectors, of the captions' words and of the pieces
@@ -67,9 +71,18 @@ class TextKnn(Comparing):
         return {"weights": near.values.clamp(min=0).pow(self.config.power),
                 "positions": near.indices}  # fmt: skip
 
-    def score_all(self, encoded: Encoded) -> Tensor:
-        scores: Tensor = self.votes(encoded["weights"], encoded["positions"])
-        return scores
-
     def bytes_per_post(self) -> int:
         return super().bytes_per_post() + 16 * int(self.posts)
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """As `carriers_of`, of the posts that vote."""
+        cosines = encoded["weights"][0].pow(1 / self.config.power)
+        return self.votes.carriers(cosines, encoded["positions"][0], hashtags)
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        self.votes.grow(self.sizes.hashtags)
+
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
+        self.votes.observe(hashtags)
+        self.posts = self.posts + len(posts)

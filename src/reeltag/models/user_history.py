@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
-from reeltag.models.contract import Encoded, Model, ModelConfig, Sizes
+from reeltag.data.ragged import Ragged
+from reeltag.models.contract import Encoded, ModelConfig, Sizes
+from reeltag.models.explaining import Explaining, Facts
+from reeltag.models.layers.growing import by_use
 from reeltag.models.layers.uses import UserUses
+from reeltag.models.observing import Observing
 
 
-class UserHistory(Model):
+class UserHistory(Explaining, Observing):
     """score(post, j) = uses of j by the post's user + uses by all / (1 + most uses of any).
 
     The second term is below 1: it orders what the user never used, and settles ties. A
@@ -27,10 +33,8 @@ class UserHistory(Model):
         self.uses = UserUses(sizes.users, sizes.hashtags)
 
     def fit(self, training: TrainingSet) -> None:
-        _, hashtags = training.triples
-        uses = torch.bincount(hashtags, minlength=self.sizes.hashtags).double()
-        self.backoff = (uses / (1 + uses.max())).float()
         self.uses.fit(training)
+        self.backoff = by_use(self.uses.of_all())
 
     def encode(self, posts: PostBatch) -> Encoded:
         return {"users": posts.users, "own": posts.own}
@@ -38,3 +42,17 @@ class UserHistory(Model):
     def score_all(self, encoded: Encoded) -> Tensor:
         counts: Tensor = self.uses(encoded["users"], encoded["own"])
         return self.backoff + counts
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """`uses`: the user's posts that carry it."""
+        counts = self.uses(posts.users, posts.own)[0, hashtags].tolist()
+        return [{"uses": int(uses)} if uses else {} for uses in counts]
+
+    def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
+        super().grow(users, hashtags)
+        self.uses.grow(self.sizes.users, self.sizes.hashtags)
+        self.backoff = by_use(self.uses.of_all())
+
+    def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
+        self.uses.observe(posts.users, hashtags)
+        self.backoff = by_use(self.uses.of_all())

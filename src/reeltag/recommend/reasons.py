@@ -10,9 +10,10 @@
 Similar posts and caption words count only where the hashtag is clearly more frequent
 among them than everywhere, so a word such as "the" never explains a popular hashtag.
 
-Reasons are counted, never guessed; a model need not have looked at the same facts, so
+These reasons are counted, never guessed; a model need not have looked at the same facts, so
 they say why the hashtag is plausible, not what the model computed. The last two kinds alone
-are about the model; `look` is the same for all hashtags of a post.
+are about the model; `look` is the same for all hashtags of a post. Models that take their
+scores apart have reasons of their own (`reeltag.recommend.contributions`).
 """
 
 from __future__ import annotations
@@ -43,10 +44,13 @@ class Reason:
     kind: str
     text: str
     facts: dict[str, Any] = field(default_factory=dict)
+    contribution: float | None = None
+    """Share of what raised the hashtag, of models that tell; None for what is counted."""
 
     def as_json(self) -> dict[str, Any]:
         """For the contract's list of reasons."""
-        return {"kind": self.kind, "text": self.text, **self.facts}
+        share = {} if self.contribution is None else {"contribution": round(self.contribution, 4)}
+        return {"kind": self.kind, "text": self.text, **share, **self.facts}
 
 
 class Reasons:

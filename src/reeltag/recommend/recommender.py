@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reeltag.data.batches import PostBatch, single_post
+from reeltag.data.batches import PostBatch
 from reeltag.errors import ConfigError
 from reeltag.evaluation.ranking import top_k
 from reeltag.features.single import Extracted, features_of
-from reeltag.hashtags import strip
+from reeltag.hashtags import find, normalise, strip
+from reeltag.models.explaining import Contributing
+from reeltag.recommend.contributions import ModelReasons
 from reeltag.recommend.heed import heeded
 from reeltag.recommend.look import Look, look_of
+from reeltag.recommend.posts import Values, check_observes, post_of, publish
 from reeltag.recommend.reasons import Reason, Reasons
-from reeltag.training.evidence import load_evidence
+from reeltag.training.evidence import Evidence, load_evidence
 from reeltag.training.run import Run, load_run
-from reeltag.words import pieces as pieces_of
-from reeltag.words import words as words_in
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,21 @@ class Recommender:
         return cls(load_run(path, device))
 
     @cached_property
-    def _reasons(self) -> Reasons:
+    def _evidence(self) -> Evidence:
+        return load_evidence(self.run.path / "evidence", self.run.model.sizes)
+
+    def _why(self, ids: list[int], posts: PostBatch, user: int, text: str) -> list[list[Reason]]:
+        """Reasons of the model's own where it has any, counted ones for other hashtags."""
         run = self.run
-        return Reasons(load_evidence(run.path / "evidence", run.model.sizes), run.hashtags)
+        told: list[list[Reason]] = [[] for _ in ids]
+        if isinstance(run.model, Contributing):
+            own = ModelReasons(self._evidence, run.hashtags, run.words)
+            told = own.of(run.model, ids, posts, text)
+        untold = [tag for tag, reasons in zip(ids, told, strict=True) if not reasons]
+        if not untold:
+            return told
+        counted = iter(Reasons(self._evidence, run.hashtags).of(untold, posts, user, text))
+        return [reasons or next(counted) for reasons in told]
 
     def recommend(
         self,
@@ -168,13 +180,9 @@ class Recommender:
             warnings.append(f"user {user!r} is not among the {len(self.run.users)} known ones")
         if extracted.values and not any(v is not None for v in extracted.values.values()):
             warnings.append("no feature of this post could be read: scored by its user alone")
-        words = self.run.words.ids_of(pl.Series(sorted(set(words_in(text))), dtype=pl.Utf8))
         fields = self._fields(user_id, profile)
         warnings += self._strange(fields, profile)
-        pieces = pieces_of(text) if self.run.model.needs_pieces else ()
-        posts = single_post(
-            user_id, extracted.values, self.run.manifests, int(time.time()), words, fields, pieces
-        )
+        posts = post_of(self.run, user_id, extracted.values, text, int(time.time()), fields)
         begin = time.perf_counter()
         ids, scores = self._rank(posts, k)
         scored = time.perf_counter()
@@ -185,9 +193,7 @@ class Recommender:
             heeds = heeded(self.run.model, posts, ids, self.run.manifests, extracted, text)
             reasons = [
                 [*counted, *(about for about in (heed, seen) if about is not None)]
-                for counted, heed in zip(
-                    self._reasons.of(ids, posts, user_id, text), heeds, strict=True
-                )
+                for counted, heed in zip(self._why(ids, posts, user_id, text), heeds, strict=True)
             ]
         names = self.run.hashtags.names
         return Answer(
@@ -208,6 +214,47 @@ class Recommender:
             },
             frames=extracted.frames,
             look=look,
+        )
+
+    def observe(
+        self,
+        caption: str | None,
+        user: str | None,
+        hashtags: Sequence[str] = (),
+        clip: Path | str | None = None,
+        *,
+        values: Values | None = None,
+        at: int | None = None,
+        post: str | None = None,
+    ) -> None:
+        """Take in a post that was published: what is recommended next reflects it.
+
+        Args:
+            caption: its text; hashtags in it are the post's own, too.
+            user: who posted; somebody new becomes known. None: nobody's.
+            hashtags: as they are written; new ones can be recommended from now on.
+            clip: a video file; None where there is none.
+            values: its features by name, where they are known: clip and caption are not read.
+            at: when, in seconds since 1970; default now.
+            post: its id, for reasons.
+
+        Only this object learns of it: the run's folder stays as it is. Not to be called while
+        another thread recommends. Raises `RunError` for a model that cannot observe.
+        """
+        check_observes(self.run)
+        text = strip(caption) if caption else ""
+        tags = [normalise(tag) for tag in (*find(caption or ""), *hashtags)]
+        if values is None:
+            values = features_of(list(self.run.manifests.values()), clip, text or None).values
+        self.run, self._evidence = publish(
+            self.run,
+            self._evidence,
+            user,
+            [tag for tag in dict.fromkeys(tags) if tag],
+            text,
+            values,
+            int(time.time()) if at is None else at,
+            post or f"observed-{self._evidence.posts.height + 1}",
         )
 
     def _fields(self, user: int, profile: Mapping[str, Any] | None) -> Tensor:

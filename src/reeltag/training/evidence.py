@@ -11,19 +11,23 @@ No caption is kept: a run can be shared without the texts it learned from.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
+import torch
 from safetensors.torch import load_file, save
 
+from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
-from reeltag.data.pooled import pooled_manifests, pooled_reader
+from reeltag.data.pooled import pooled, pooled_manifests, pooled_reader
+from reeltag.data.ragged import Ragged
 from reeltag.errors import RunError
 from reeltag.models.content_knn import ContentKnn, ContentKnnConfig
 from reeltag.models.contract import Sizes
 from reeltag.storage import write_bytes, write_parquet
-from reeltag.words import words_column
+from reeltag.words import words, words_column
 
 NEIGHBOURS = 20
 """Most similar training posts that reasons look at."""
@@ -40,6 +44,31 @@ class Evidence:
     posts: pl.DataFrame
     words: pl.DataFrame
     nearest: ContentKnn | None
+
+    def with_post(
+        self, name: str, user: int, tags: Sequence[int], caption: str, posts: PostBatch
+    ) -> Evidence:
+        """With one published post, `posts` as model input; ids may be new ones.
+
+        Words are counted where they are listed with the hashtag: a word that never went with
+        it in training gives no reason.
+        """
+        row = {"post": [name], "user": [user], "hashtags": [list(tags)]}
+        said, count = pl.col("word").is_in(words(caption)), pl.lit(1, pl.UInt32)
+        carried = said & pl.col("hashtag").is_in(list(tags))
+        if self.nearest is not None:
+            new = max([*tags, -1]) + 1 - self.nearest.sizes.hashtags
+            self.nearest.grow(hashtags=[""] * max(0, new))
+            hashtags = torch.tensor(tags, dtype=torch.int64)
+            self.nearest.observe(pooled(posts), Ragged(hashtags, torch.tensor([0, len(tags)])))
+        return replace(
+            self,
+            posts=self.posts.extend(pl.DataFrame(row, self.posts.schema)),
+            words=self.words.with_columns(
+                posts=pl.col("posts") + pl.when(carried).then(count).otherwise(0),
+                word_posts=pl.col("word_posts") + pl.when(said).then(count).otherwise(0),
+            ),
+        )
 
 
 def save_evidence(folder: Path, training: TrainingSet, post_ids: pl.Series) -> None:

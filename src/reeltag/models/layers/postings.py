@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from reeltag.data.ragged import Ragged
+from reeltag.data.ragged import Ragged, inserted, spans
 
 _AT_ONCE = 1 << 24
 """Entries of the index looked at in one go."""
 _ALWAYS = 100
 """A term of so few posts is never too frequent."""
+
+_RECENT = 1 << 14
+"""Entries of added rows that wait, in a list of their own, to be put into the index together."""
 
 
 class TermIndex(nn.Module):
@@ -19,11 +24,14 @@ class TermIndex(nn.Module):
 
     `score` sums, for B posts, the weights of the rows that share their terms: the cost of a
     post is the length of its terms' lists, not the number of rows times that of terms.
+
+    Rows can be added: theirs are the last columns. Their entries wait until there are enough
+    of them to be worth a copy of the index, or until it is stored.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._made: tuple[Tensor, sparse.csr_matrix] | None = None
+        self._made: tuple[tuple[Tensor, ...], sparse.csr_matrix] | None = None
         whole = torch.int64
         self.terms: Tensor
         self.offsets: Tensor
@@ -35,12 +43,21 @@ class TermIndex(nn.Module):
         self.register_buffer("rows", torch.zeros(0, dtype=torch.int32))
         self.register_buffer("weights", torch.zeros(0))
         self.register_buffer("count", torch.zeros((), dtype=whole))
+        # Added entries by term, ascending: not stored, since `settle` comes before.
+        self.recent_terms: Tensor
+        self.recent_rows: Tensor
+        self.recent_weights: Tensor
+        self.register_buffer("recent_terms", torch.zeros(0, dtype=whole), persistent=False)
+        self.register_buffer("recent_rows", self.rows.clone(), persistent=False)
+        self.register_buffer("recent_weights", torch.zeros(0), persistent=False)
+        self.register_state_dict_pre_hook(_settled)  # type: ignore[no-untyped-call]
 
     def store(self, rows: int, owner: Tensor, term: Tensor, weight: Tensor) -> None:
         """Keep (m,) entries: the row, the position of the term, the weight."""
         lists = Ragged.from_pairs(term, torch.arange(len(term)), len(self.terms))
         self.offsets, self.rows = lists.offsets, owner[lists.values].int()
         self.weights, self.count = weight[lists.values], torch.tensor(rows)
+        self._clear()
 
     def known(self, posts: Ragged) -> tuple[Tensor, Tensor]:
         """The terms of posts that the index has, as (m,) each: post, position of the term."""
@@ -64,7 +81,8 @@ class TermIndex(nn.Module):
                 (weight.numpy(), term.int().numpy(), offsets.int().numpy()),
                 shape=(posts, len(self.terms)),
             )
-            return torch.from_numpy((asked @ self._table(count)).toarray())
+            settled = (asked @ self._table(count)).toarray()
+            return self._with_recent(torch.from_numpy(settled), owner, term, weight)
         scores = torch.zeros(posts, count, device=self.weights.device)
         if not len(term) or not count:
             return scores
@@ -78,15 +96,60 @@ class TermIndex(nn.Module):
             flat = owner[start:end][of] * count + self.rows[where]
             scores.view(-1).index_add_(0, flat, weight[start:end][of] * self.weights[where])
             start = end
+        return self._with_recent(scores, owner, term, weight)
+
+    def _with_recent(self, scores: Tensor, owner: Tensor, term: Tensor, weight: Tensor) -> Tensor:
+        """Add what the rows say that were added and not put into the index yet."""
+        count = scores.shape[1]
+        if len(self.recent_terms):
+            first = torch.searchsorted(self.recent_terms, term)
+            last = torch.searchsorted(self.recent_terms, term, right=True)
+            where, of = spans(first, last - first)
+            flat = owner[of] * count + self.recent_rows[where]
+            scores.view(-1).index_add_(0, flat, weight[of] * self.recent_weights[where])
         return scores
 
     def _table(self, count: int) -> sparse.csr_matrix:
         """The index (terms, rows) as scipy has it, made again when it was replaced."""
-        if self._made is None or self._made[0] is not self.weights:
-            parts = self.weights.numpy(), self.rows.numpy(), self.offsets.numpy()
-            table = sparse.csr_matrix(parts, shape=(len(self.terms), count), copy=False)
-            self._made = self.weights, table
+        parts = self.weights, self.rows, self.offsets
+        if self._made is None or any(a is not b for a, b in zip(self._made[0], parts, strict=True)):
+            arrays = tuple(part.numpy() for part in parts)
+            table = sparse.csr_matrix(arrays, shape=(len(self.terms), count), copy=False)
+            self._made = parts, table
+        self._made[1].resize(len(self.terms), count)  # rows that were added since have no entry
         return self._made[1]
+
+    def append(self, rows: int, owner: Tensor, term: Tensor, weight: Tensor) -> None:
+        """Keep (m,) entries of so many further rows; `owner` counts these from 0."""
+        order = torch.argsort(term, stable=True)
+        term, owner = term[order], self.count + owner[order]
+        places = torch.searchsorted(self.recent_terms, term, right=True)
+        self.recent_terms = inserted(self.recent_terms, places, term)
+        self.recent_rows = inserted(self.recent_rows, places, owner)
+        self.recent_weights = inserted(self.recent_weights, places, weight[order])
+        self.count = self.count + rows
+        if len(self.recent_terms) > _RECENT:
+            self.settle()
+
+    def settle(self) -> None:
+        """Put the entries of added rows into the index."""
+        if not len(self.recent_terms):
+            return
+        places = self.offsets[self.recent_terms + 1]
+        self.offsets = Ragged(self.rows, self.offsets).offsets_with(self.recent_terms)
+        self.rows = inserted(self.rows, places, self.recent_rows)
+        self.weights = inserted(self.weights, places, self.recent_weights)
+        self._clear()
+
+    def _clear(self) -> None:
+        self.recent_terms = self.recent_terms.new_empty(0)
+        self.recent_rows = self.recent_rows.new_empty(0)
+        self.recent_weights = self.recent_weights.new_empty(0)
+
+
+def _settled(index: nn.Module, prefix: str, keep_vars: bool) -> None:
+    assert isinstance(index, TermIndex)
+    index.settle()
 
 
 class Postings(TermIndex):
@@ -121,6 +184,10 @@ class Postings(TermIndex):
     def forward(self, posts: Ragged) -> Tensor:
         return self.score(len(posts), *self._weighed(posts))
 
+    def add(self, posts: Ragged) -> None:
+        """List further posts, weighed as those of `fit` were; terms not kept stay unknown."""
+        self.append(len(posts), *self._weighed(posts))
+
 
 class Shares(TermIndex):
     """share(p, j) = Σ of the importances of the terms that p and j have / Σ of all of j's
@@ -139,3 +206,31 @@ class Shares(TermIndex):
     def forward(self, posts: Ragged) -> Tensor:
         owner, term = self.known(posts)
         return self.score(len(posts), owner, term, self.weights.new_ones(len(term)))
+
+    def common(self, posts: Ragged, row: int) -> Tensor:
+        """The terms that the one post has in common with `row`, those that count most first."""
+        self.settle()
+        _, term = self.known(posts)
+        where, of = Ragged(self.rows, self.offsets).positions(term)
+        found = self.rows[where] == row
+        order = torch.argsort(self.weights[where[found]], descending=True, stable=True)
+        return self.terms[term[of[found][order]]]
+
+    def add(self, rows: Ragged, importance: Callable[[Tensor], Tensor] = torch.ones_like) -> None:
+        """Keep further rows, and their terms where these are new.
+
+        `importance` makes that of their values (m,), above 0, of how many rows have the term.
+        """
+        self.settle()
+        fresh = torch.unique(rows.values)
+        fresh = fresh[~torch.isin(fresh, self.terms)]
+        places = torch.searchsorted(self.terms, fresh)
+        self.terms = inserted(self.terms, places, fresh)
+        self.offsets = inserted(self.offsets, places, self.offsets[places])
+        owner, term = self.known(rows)
+        carriers = Ragged(self.rows, self.offsets).lengths + torch.bincount(
+            term, minlength=len(self.terms)
+        )
+        weight = importance(carriers[term]).float()
+        total = weight.new_zeros(len(rows)).index_add(0, owner, weight)
+        self.append(len(rows), owner, term, weight / total[owner])

@@ -58,6 +58,22 @@ class Relatedness(TermIndex):
         self.terms = torch.arange(H)
         self.store(H, targets, sources, weights)
 
+    def grow(self, hashtags: int) -> None:
+        """Make room for so many hashtags in all; new ones have no relatives."""
+        self.settle()
+        more = self.offsets[-1:].expand(hashtags - len(self.terms))
+        self.offsets = torch.cat([self.offsets, more])
+        self.terms = torch.arange(hashtags, device=self.terms.device)
+        self.count = torch.full_like(self.count, hashtags)
+
+    def relatives(self, hashtag: int) -> tuple[Tensor, Tensor]:
+        """Those that speak for a hashtag: ids (m,) and R (m,)."""
+        edges = (self.rows == hashtag).nonzero().squeeze(1)
+        sources = torch.searchsorted(self.offsets, edges, right=True) - 1
+        relatives, place = torch.unique(sources, return_inverse=True)
+        weights = self.weights.new_zeros(len(relatives))
+        return relatives, weights.index_add_(0, place, self.weights[edges])
+
     def forward(self, scores: Tensor) -> Tensor:
         row, source = scores.nonzero(as_tuple=True)
         return self.score(len(scores), row, source, scores[row, source])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.models.contract import Sizes
+from reeltag.models.layers.growing import Room
 from reeltag.models.layers.modalities import ModalityInput
 from reeltag.models.layers.postings import Postings
 from reeltag.models.layers.steady import on_grid
@@ -41,6 +42,7 @@ class Resemblance(nn.Module):
         if "content" in parts and sizes.manifests:
             self.input = ModalityInput(sizes.manifests, unit=True)
             self.register_buffer("vectors", torch.zeros(0, self.input.width))
+            self._room = Room()
 
     def fit(self, training: TrainingSet) -> None:
         """Take in the training posts."""
@@ -66,3 +68,12 @@ class Resemblance(nn.Module):
         if self.input is not None:
             found["content"] = self._unit(posts) @ self.vectors.T
         return found
+
+    def observe(self, posts: PostBatch) -> None:
+        """Compare with published posts too; idf, means and deviations stay as fitted."""
+        if self.words is not None:
+            self.words.add(posts.words)
+        if self.pieces is not None:
+            self.pieces.add(posts.pieces)
+        if self.input is not None:
+            self.vectors = self._room.with_rows(self.vectors, self._unit(posts))

@@ -1,23 +1,46 @@
-"""Matrices in, products so exact that they do not show how rows were batched out."""
+"""Matrices in, products that do not show how rows were batched out."""
 
 from __future__ import annotations
 
+import torch
+from scipy import sparse
 from torch import Tensor
 
 _GRID = 1 << 11
 
+_GRID = 1 << 11
 
-def steady_product(left: Tensor, right: Tensor) -> Tensor:
+
+class SteadyProduct:
     """left (B, n) @ right (n, C), summed in float64 and given back in left's type.
 
     Libraries sum in an order that depends on the number of rows. In float32 that moves the
     last digits, which is enough to change places among hashtags that are all but equal, and
     places are what a second stage looks at. Where the device has no float64 it is float32.
+
+    The float64 copy of the right matrix is made once for each.
     """
-    if left.device.type == "mps":
-        return left @ right
-    product: Tensor = (left.double() @ right.double()).to(left.dtype)
-    return product
+
+    def __init__(self) -> None:
+        self._made: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, left: Tensor, right: Tensor) -> Tensor:
+        if left.device.type == "mps":
+            return left @ right
+        if self._made is None or self._made[0] is not right:
+            self._made = right, right.double()
+        product: Tensor = (left.double() @ self._made[1]).to(left.dtype)
+        return product
+
+
+def sparse_product(left: Tensor, right: Tensor) -> Tensor:
+    """left (B, n), nearly all zeros, @ right (n, C): what is not zero is added up in its order."""
+    if left.device.type == "cpu":
+        rows = sparse.csr_matrix(left.numpy())
+        return torch.from_numpy(rows @ right.contiguous().numpy())
+    row, column = left.nonzero(as_tuple=True)
+    parts = right[column] * left[row, column].unsqueeze(1)
+    return right.new_zeros(len(left), right.shape[1]).index_add_(0, row, parts)
 
 
 def on_grid(vectors: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ class RankingTrees(nn.Module):
     run's one file of tensors and are read without running any code from it. Equal rows give
     equal trees: the seed is fixed, and so is the order in which numbers are added up.
 
-    Shapes: features (n, C, F) and grades (n, C) in to learn, features in, (n, C) out.
+    Shapes: features (n, C, F) and grades (n, C) in to learn, features in, (n, C) out;
+    `contributions` of features (n, C, F + 1).
     Raises `MissingExtraError` where LightGBM is needed and not installed.
     """
 
@@ -66,12 +67,22 @@ class RankingTrees(nn.Module):
         return self._read[1]
 
     def forward(self, features: Tensor) -> Tensor:
+        return self._predict(features, 1).squeeze(2).to(features)
+
+    def contributions(self, features: Tensor) -> Tensor:
+        """What each feature adds, and last the mean: they sum to the output. Float64, on the CPU.
+
+        SHAP values, exact for trees (Lundberg et al., Nature Machine Intelligence 2020).
+        """
+        return self._predict(features, features.shape[2] + 1, pred_contrib=True)
+
+    def _predict(self, features: Tensor, width: int, **how: Any) -> Tensor:
         n, C, F = features.shape
-        if not n:
-            return features.new_zeros(0, C)
+        if not n * C:
+            return torch.zeros(n, C, width, dtype=torch.float64)
         rows = features.reshape(n * C, F).cpu().numpy()
-        found = self._booster().predict(rows, num_threads=torch.get_num_threads())
-        return torch.from_numpy(np.asarray(found)).view(n, C).to(features)
+        found = self._booster().predict(rows, num_threads=torch.get_num_threads(), **how)
+        return torch.from_numpy(np.asarray(found)).view(n, C, width)
 
 
 def _lightgbm() -> Any:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
+from reeltag.models.layers.growing import with_pairs
 
 
 class UserUses(nn.Module):
@@ -44,6 +45,10 @@ class UserUses(nn.Module):
         own = training.posts.hashtags
         self.own_offsets, self.own_tags = own.offsets, own.values
 
+    def of_all(self) -> Tensor:
+        """Uses of each hashtag by everybody, also by nobody known (hashtags,)."""
+        return torch.bincount(self.own_tags, minlength=self.hashtags)
+
     def users_of(self) -> Tensor:
         """How many users used each hashtag (hashtags,)."""
         return torch.bincount(self.tags, minlength=self.hashtags)
@@ -58,3 +63,19 @@ class UserUses(nn.Module):
             where, owner = Ragged(self.own_tags, self.own_offsets).positions(own[rows])
             counts[rows[owner], self.own_tags[where]] -= 1
         return counts
+
+    def grow(self, users: int, hashtags: int) -> None:
+        """Make room for so many users and hashtags in all."""
+        self.users, self.hashtags = users, hashtags
+        self.offsets = Ragged(self.tags, self.offsets).longer(users).offsets
+
+    def observe(self, users: Tensor, hashtags: Ragged) -> None:
+        """Count published posts too: their users (B,) and the hashtags each carries."""
+        owner = users[hashtags.row_of_value]
+        known = owner >= 0
+        history, self.uses = with_pairs(
+            Ragged(self.tags, self.offsets), self.uses, owner[known], hashtags.values[known]
+        )
+        self.tags, self.offsets = history.values, history.offsets
+        own = Ragged(self.own_tags, self.own_offsets).joined(hashtags)
+        self.own_tags, self.own_offsets = own.values, own.offsets

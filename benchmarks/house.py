@@ -1,0 +1,111 @@
+"""The house model: the time of a fit, posts ranked a second, and one post's answer.
+
+18,000 posts by 1,450 users, captions of some twelve words and a sentence vector each, as a set of
+tweets has; the catalogue is GCN-PHR's on YFCC100M.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from benchmarks.measure import figure, p99_ms
+from reeltag.data.dataset import Dataset
+from reeltag.data.feature import Feature, Manifest
+from reeltag.data.splits import SplitRecipe, make_split
+from reeltag.evaluation.protocols import judge
+from reeltag.evaluation.ranking import top_k
+from reeltag.experiments.train import Trainee, fit, prepare, refit
+from reeltag.runtime import peak_rss_mb, set_threads
+
+POSTS, USERS, HASHTAGS, WORDS, WIDTH = 18_000, 1_450, 23_054, 20_000, 384
+
+
+def main() -> dict[str, dict[str, Any]]:
+    """Fit, rank the test part, answer for one post with ready features."""
+    set_threads()
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = _dataset(Path(folder) / "data")
+        start = time.perf_counter()
+        corpus, model = prepare(dataset, "main", "reeltag", {})
+        trainee = refit(fit(corpus, model, "reeltag", {}, Path(folder) / "run"))
+        fitting = time.perf_counter() - start
+        return {
+            "house_fit": figure(
+                fitting, "s", 90, f"{POSTS:,} posts, {HASHTAGS:,} hashtags; fitted twice"
+            ),
+            **_speed(trainee),
+            "house_peak_memory": figure(peak_rss_mb(), "MiB", None, "whole process"),
+        }
+
+
+@torch.no_grad()
+def _speed(trainee: Trainee) -> dict[str, dict[str, Any]]:
+    corpus, model = trainee.corpus, trainee.model
+    posts = corpus.part("test")
+    judge(model, corpus, posts.select(torch.arange(64)))
+    start = time.perf_counter()
+    judge(model, corpus, posts)
+    rate = len(posts) / (time.perf_counter() - start)
+    one = corpus.batch(posts, torch.tensor([3]))
+    answer = p99_ms(lambda: top_k(model.scored(one), 10))
+    return {
+        "house_posts_per_second": figure(
+            rate, "posts/s", 1500, "test part; candidates, trees, metrics", want="above"
+        ),
+        "house_post_p99": figure(answer, "ms", 15, "a ready post, top 10"),
+    }
+
+
+def _dataset(path: Path) -> Dataset:
+    """Users with habits, captions of Zipf words, hashtags of habit, words and chance."""
+    rng = np.random.default_rng(0)
+    users = rng.integers(USERS, size=POSTS)
+    habits = _zipf(rng, HASHTAGS, (USERS, 12))
+    words = _zipf(rng, WORDS, (POSTS, 15))
+    words[rng.random(words.shape) < 0.2] = -1
+    spoken = words[:, :2] % HASHTAGS
+    tags = np.concatenate([habits[users, :2], spoken, _zipf(rng, HASHTAGS, (POSTS, 1))], 1)
+    kept = rng.random(tags.shape) < 0.45
+    names = np.array([f"tag{_spelled(n)}" for n in range(HASHTAGS)])
+    spelled = np.array([*(_spelled(n) for n in range(WORDS)), ""])
+    frame = pl.DataFrame(
+        {
+            "post": [f"p{n}" for n in range(POSTS)],
+            "user": [f"u{n}" for n in users],
+            "caption": [" ".join(row) for row in spelled[words].tolist()],
+            "hashtags": [
+                sorted({*names[row[mask]].tolist()}) or [str(names[row[0]])]
+                for row, mask in zip(tags, kept, strict=True)
+            ],
+        }
+    )
+    manifest = Manifest(
+        "textual-random", "textual", "random", "vector", (WIDTH,), "float32", "caption"
+    )
+    vectors = rng.standard_normal((POSTS, WIDTH), dtype=np.float32)
+    feature = Feature(manifest, vectors, np.ones(POSTS, bool))
+    dataset = Dataset.create(path, frame, source={"format": "generated"}, features=[feature])
+    make_split(dataset, "main", SplitRecipe())
+    return dataset
+
+
+def _zipf(rng: np.random.Generator, most: int, shape: tuple[int, ...]) -> np.ndarray:
+    weights = 1 / np.arange(1, most + 1) ** 0.9
+    return rng.choice(most, size=shape, p=weights / weights.sum())
+
+
+def _spelled(number: int) -> str:
+    """A pronounceable word for each number."""
+    syllables = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
+    word = ""
+    while number or not word:
+        number, rest = divmod(number, len(syllables))
+        word += syllables[rest]
+    return word + "n"
