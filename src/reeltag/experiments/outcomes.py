@@ -55,6 +55,8 @@ class Result:
     """Metric to its value for each judged post (n,), mean over seeds."""
     bucket_values: dict[str, dict[str, NDArray[np.float64]]] = field(repr=False)
     """By popularity: the same for the posts that have such hashtags, over these alone."""
+    observes: bool = False
+    """Whether the model could take in posts as they were judged (protocol replay)."""
 
     @staticmethod
     def of(reports: Sequence[Report]) -> Result:
@@ -77,6 +79,7 @@ class Result:
                 bucket: _over_seeds([report.bucket_values[bucket] for report in reports])
                 for bucket in first.bucket_values
             },
+            observes=first.observes,
         )
 
     def bucket(self, name: str) -> Result:

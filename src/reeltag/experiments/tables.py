@@ -10,8 +10,6 @@ from reeltag.evaluation.significance import LEVEL, RESAMPLES, PairedTest
 from reeltag.experiments.compare import Comparison
 from reeltag.experiments.outcomes import Outcome, Result, Spread
 from reeltag.experiments.papers.procedure import PaperTable
-from reeltag.models.observing import Observing
-from reeltag.models.registry import entry_of
 
 LIKE_BEST = "≈"
 PROTOCOLS = {
@@ -105,7 +103,7 @@ def quality(found: Comparison, protocol: str, paper: PaperTable | None = None) -
             f"The catalogue has no {SAMPLED_NEGATIVES[protocol]:,} other hashtags to sample, so "
             "all of them are ranked: the numbers are those of the full ranking."
         )
-    fixed = [n for n, o in outcomes.items() if not issubclass(entry_of(o.model).model, Observing)]
+    fixed = [name for name, o in outcomes.items() if not o.results[protocol].observes]
     if protocol == "replay" and fixed:
         notes.append(f"Cannot observe, so judged as in full ranking: {', '.join(fixed)}.")
     if paper:
