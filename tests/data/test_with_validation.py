@@ -27,8 +27,9 @@ def test_ids_stay_and_counts_are_taken_anew(tmp_path: Path) -> None:
 def test_users_of_validation_posts_alone_follow(tmp_path: Path) -> None:
     corpus = captioned(tmp_path / "data", posts=120)
     known = corpus.users
+    gone = known.names[-2:]
     known.names = known.names[:-2]
     joined = corpus.with_validation()
     assert joined.users.names[: len(known)] == known.names
-    assert len(joined.users) >= len(known)
+    assert sorted(joined.users.names[len(known) :]) == sorted(gone)
     assert int(joined.training.posts.users.min()) >= 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 
+from pydantic import Field
 from torch import Tensor
 
 from reeltag.data.batches import PostBatch
@@ -14,6 +15,22 @@ from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.layers.resemblance import Cosines, Part, Resemblance
 from reeltag.models.layers.votes import Votes
 from reeltag.models.observing import Observing
+
+
+class ComparingConfig(ModelConfig):
+    """Settings of those that weigh all three parts."""
+
+    words: float = Field(0.3, ge=0)
+    """Weight of whole words in the likeness."""
+    pieces: float = Field(0.3, gt=0)
+    """Weight of the pieces of words."""
+    content: float = Field(0.4, ge=0)
+    """Weight of the features, where there are any."""
+
+    @property
+    def parts(self) -> dict[Part, float]:
+        """The weight of each part."""
+        return {"words": self.words, "pieces": self.pieces, "content": self.content}
 
 
 class Comparing(Observing):

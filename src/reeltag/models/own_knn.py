@@ -11,29 +11,23 @@ from torch import Tensor
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
-from reeltag.models.comparing import Voting
+from reeltag.models.comparing import ComparingConfig, Voting
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
-from reeltag.models.layers.resemblance import Cosines, Part
+from reeltag.models.layers.resemblance import Cosines
 from reeltag.models.layers.votes import Votes
 
 _NEAREST = 10
 """Of the user's posts, in what is said of them: all that vote are mostly all the user has."""
 
 
-class OwnKnnConfig(ModelConfig):
+class OwnKnnConfig(ComparingConfig):
     """Settings of `OwnKnn`."""
 
     floor: float = Field(0.02, gt=0)
     """f: the vote of a post of the user that is not alike at all."""
     power: float = Field(2.0, gt=0)
     """p: larger lets the most similar posts decide alone."""
-    words: float = Field(0.3, ge=0)
-    """Weight of whole words in the likeness."""
-    pieces: float = Field(0.3, gt=0)
-    """Weight of the pieces of words."""
-    content: float = Field(0.4, ge=0)
-    """Weight of the features, where there are any."""
 
 
 class OwnKnn(Voting, Explaining):
@@ -54,12 +48,7 @@ class OwnKnn(Voting, Explaining):
 
     def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
         assert isinstance(config, OwnKnnConfig)
-        parts: dict[Part, float] = {
-            "words": config.words,
-            "pieces": config.pieces,
-            "content": config.content,
-        }
-        super().__init__(config, sizes, parts)
+        super().__init__(config, sizes, config.parts)
         self.votes = Votes(sizes.hashtags)
         self.buffer("own_offsets", torch.zeros(sizes.users + 1, dtype=torch.int64))
         self.buffer("own_posts", torch.zeros(0, dtype=torch.int64))

@@ -12,11 +12,11 @@ from torch.nn.functional import pad
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
-from reeltag.models.comparing import Comparing
+from reeltag.models.comparing import Comparing, ComparingConfig
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.growing import Room
-from reeltag.models.layers.resemblance import Cosines, Part
+from reeltag.models.layers.resemblance import Cosines
 from reeltag.models.layers.steady import SteadyProduct
 from reeltag.models.layers.votes import carriers_of
 from reeltag.runtime import generator_of
@@ -40,7 +40,7 @@ _KEPT = 1 << 26
 """Numbers of φ that are kept rather than made twice."""
 
 
-class RidgeConfig(ModelConfig):
+class RidgeConfig(ComparingConfig):
     """Settings of `Ridge`."""
 
     regularisation: float = Field(1.0, gt=0)
@@ -60,11 +60,7 @@ class RidgeConfig(ModelConfig):
     both: float = Field(1.0, ge=0)
     """c: weight of the likeness of two posts of the same user."""
     words: float = Field(0.2, ge=0)
-    """Weight of whole words in the likeness."""
     pieces: float = Field(0.4, gt=0)
-    """Weight of the pieces of words."""
-    content: float = Field(0.4, ge=0)
-    """Weight of the features, where there are any."""
 
 
 class Ridge(Comparing, Explaining):
@@ -109,12 +105,7 @@ class Ridge(Comparing, Explaining):
 
     def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
         assert isinstance(config, RidgeConfig)
-        parts: dict[Part, float] = {
-            "words": config.words,
-            "pieces": config.pieces,
-            "content": config.content,
-        }
-        super().__init__(config, sizes, parts)
+        super().__init__(config, sizes, config.parts)
         self._by_weights, self._by_directions = SteadyProduct(), SteadyProduct()
         self.buffer("landmarks", torch.zeros(0, dtype=torch.int64))
         self.buffer("users", torch.zeros(0, dtype=torch.int64))
