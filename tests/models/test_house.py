@@ -23,6 +23,7 @@ from reeltag.experiments.train import train_run
 from reeltag.models import tag_meaning
 from reeltag.models.contract import Sizes
 from reeltag.models.house import SCORERS, House
+from reeltag.models.layers.chances import Chances
 from reeltag.models.layers.trees import RankingTrees
 from reeltag.models.registry import REGISTRY, build
 from reeltag.training.run import load_run
@@ -123,11 +124,35 @@ class TestHouse(ObservingContract):
         scores, found = model.score_all(encoded), model.shortlisted(encoded)
         inside = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, found.candidates, True)
         assert inside.sum(1).tolist() == [12] * 12
-        assert (scores[inside] > 1).all()
-        torch.testing.assert_close(scores[~inside], found.fused[~inside])
+        assert 0 < scores[inside].min() <= scores[inside].max() < 1
+        torch.testing.assert_close(scores[~inside], found.fused[~inside] - 1)
+        assert (scores[~inside] < 0).all()
         # The fused order is that of the candidates.
         best = torch.argsort(found.fused, dim=1, descending=True, stable=True)[:, :12]
         assert torch.equal(best, found.candidates)
+
+    def test_chances_come_of_trees_that_have_not_seen_the_post(self, corpus: Corpus) -> None:
+        model = self.chosen(corpus)
+        batches = list(held(corpus))
+        found = [model.shortlisted(model.encode(batch)) for batch, _ in batches]
+        features = torch.cat([one.features for one in found])
+        right = torch.cat([
+            positives.dense(len(corpus.hashtags)).gather(1, one.candidates)
+            for (_, positives), one in zip(batches, found, strict=True)
+        ])  # fmt: skip
+        half = torch.arange(len(right)) % 2 == 0
+        raw = torch.empty(right.shape)
+        for part in (half, ~half):
+            raw[part] = model._grown(features[~part], right[~part])(features[part])
+        expected = Chances()
+        expected.fit(raw, right)
+        assert torch.equal(model.chances.line, expected.line)
+        assert not torch.equal(expected.line, torch.tensor([1.0, 0.0]))
+
+    def test_seeds_draw_other_trees(self, corpus: Corpus) -> None:
+        first, again, other = (self.chosen(corpus, seed=seed) for seed in (0, 0, 1))
+        assert torch.equal(first.trees.text, again.trees.text)
+        assert not torch.equal(first.trees.text, other.trees.text)
 
     def test_features_are_what_they_say(self, corpus: Corpus) -> None:
         model = self.chosen(corpus)
@@ -181,7 +206,8 @@ class TestHouse(ObservingContract):
         assert parts.groups == (*model.scorers, "agreement", "history", "popular", "post")
         total = parts.base + parts.values.sum(2)
         inside = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, found.candidates, True)
-        torch.testing.assert_close(torch.logit(scores[inside] - 1).double(), total[inside],
+        a, b = model.chances.line.double()
+        torch.testing.assert_close(torch.logit(scores[inside]).double(), a * total[inside] + b,
                                    rtol=1e-4, atol=1e-4)  # fmt: skip
         raw = model.trees(found.features)
         torch.testing.assert_close(total.gather(1, found.candidates).float(), raw)
@@ -375,7 +401,7 @@ def test_a_run_keeps_the_trees(tmp_path: Path) -> None:
     known = run.description["sizes"]["training_posts"]
     assert known == len(corpus.training.posts) + len(corpus.part("validation"))
     posts = corpus.part("test")
-    assert run.model.scored(corpus.batch(posts, torch.arange(3))).max() > 1
+    assert run.model.scored(corpus.batch(posts, torch.arange(3))).max() > 0
 
 
 def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,7 +192,7 @@ def _outcome(
         model=name,
         source=entry.source,
         seeds=seeds,
-        settings=runs[0]["settings"],
+        settings={k: v for k, v in runs[0]["settings"].items() if k != "seed"},
         training=training,
         parameters=runs[0]["sizes"]["parameters"],
         stored_bytes=(run_path(out, name, seeds[0]) / "model.safetensors").stat().st_size,

@@ -49,7 +49,7 @@ class Plan:
 
     def seeds_of(self, model: str) -> tuple[int, ...]:
         """The seeds a model is fitted with."""
-        return self.seeds if issubclass(entry_of(model).model, Trained) else self.seeds[:1]
+        return self.seeds if entry_of(model).model.seeded else self.seeds[:1]
 
 
 def run_path(out: Path, model: str, seed: int) -> Path:

@@ -114,6 +114,8 @@ class Model(nn.Module, ABC):
     """The model reads the words of captions (`PostBatch.words`)."""
     needs_pieces: ClassVar[bool] = False
     """The model reads what those words are made of (`PostBatch.pieces`)."""
+    seeded: ClassVar[bool] = False
+    """A run's seed changes what is fitted."""
 
     def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
         super().__init__()
@@ -225,6 +227,7 @@ class Factorised(Model):
 class Trained(Model):
     """A model that a trainer fits by gradient steps on `loss`."""
 
+    seeded = True
     training_defaults: ClassVar[Mapping[str, Any]] = {}
     """Preset of `reeltag.training.config.TrainingConfig` for this model."""
     by_post: ClassVar[bool] = False

@@ -19,6 +19,7 @@ from reeltag.models.content_knn import ContentKnn
 from reeltag.models.contract import Encoded, Judge, ModelConfig, Refitting, Sizes
 from reeltag.models.ease import Ease
 from reeltag.models.explaining import Contributing, Contributions, Explaining, Facts
+from reeltag.models.layers.chances import Chances
 from reeltag.models.layers.resemblance import Resemblance
 from reeltag.models.layers.shortlisting import Shortlisted, Shortlisting
 from reeltag.models.layers.trees import RankingTrees
@@ -62,6 +63,8 @@ class HouseConfig(ModelConfig):
     """What each tree adds."""
     least_rows: int = Field(50, ge=1)
     """Candidates in a leaf at least."""
+    seed: int = Field(0, ge=0)
+    """Of the rows and columns that each tree is shown, and of what is rehearsed."""
 
     @field_validator("scorers", mode="before")
     @classmethod
@@ -82,13 +85,16 @@ class House(Refitting, Contributing, Observing):
     """The house model: a stack of scorers that are cheap, exact and different from each other.
 
         fused(post, j)  reciprocal-rank fusion of all scorers            (`Shortlisting`)
-        score(post, j)  1 + σ(trees(features of post and j))  for the best of fused
-                        fused(post, j) < 1                    for all others
+        score(post, j)  σ(a·trees(features of post and j) + b)  for the best of fused
+                        fused(post, j) - 1 < 0                  for all others
 
     Scorers look at training posts alone. The trees (`RankingTrees`) learn on the validation
     posts, which no scorer has seen, how much each scorer is to be believed and where: what is
     learned on posts that the scorers have seen trusts them far too much. So a validation
     figure of this model is one of posts it learned from; only the test part judges it.
+
+    The score of one of the best is the chance that the post's user takes it: a and b (`Chances`)
+    are fitted to validation posts in two halves, each scored by trees grown on the other half.
 
     With `refit` the scorers are then fitted once more, on training and validation posts
     together (the trees stay): what users did last is the best guide to what they do next.
@@ -106,6 +112,7 @@ class House(Refitting, Contributing, Observing):
 
     name = "reeltag"
     Config = HouseConfig
+    seeded = True
     needs_words = True
     needs_pieces = True
     config: HouseConfig
@@ -131,7 +138,7 @@ class House(Refitting, Contributing, Observing):
         for part in comparing:
             part.borrow(self.resemblance)
         self.shortlisting = Shortlisting(sizes.users, sizes.hashtags)
-        self.trees = RankingTrees()
+        self.trees, self.chances = RankingTrees(), Chances()
         self._rehearsed: tuple[House, Tensor] | None = None
 
     def _each(self) -> list[tuple[str, Observing]]:
@@ -154,7 +161,7 @@ class House(Refitting, Contributing, Observing):
         self._fit(training)
         used = torch.from_numpy(training.hashtags.counts > 0)
         if not used.all():
-            draws = torch.rand(len(used), generator=generator_of("house", "hidden"))
+            draws = torch.rand(len(used), generator=generator_of(self.config.seed, "hidden"))
             hidden = used & (draws > used.float().mean())
             twin = House(self.config, self.sizes)
             twin._fit(training.hiding(hidden.nonzero().squeeze(1)))
@@ -212,8 +219,8 @@ class House(Refitting, Contributing, Observing):
         found = self.shortlisted(encoded)
         if not self.trees.grown:
             return found.fused
-        ordered = 1 + torch.sigmoid(self.trees(found.features))
-        return found.fused.scatter(1, found.candidates, ordered)
+        ordered = self.chances(self.trees(found.features))
+        return (found.fused - 1).scatter(1, found.candidates, ordered)
 
     @torch.no_grad()
     def contributions(self, encoded: Encoded, hashtags: Tensor) -> Contributions:
@@ -264,20 +271,33 @@ class House(Refitting, Contributing, Observing):
         learner, used = self._rehearsed or (self, None)
         learner, self._rehearsed = learner.to(self.device), None
         used = None if used is None else used.to(self.device)
-        features, grades = [], []
+        features, answers = [], []
         for batch, positives in posts:
             found = learner.shortlisted(learner.encode(batch), among=used)
             right = positives.dense(self.sizes.hashtags).gather(1, found.candidates)
-            some = right.any(1)
-            features.append(found.features[some].cpu())
-            grades.append(right[some].cpu().to(torch.uint8))
-        if not sum(map(len, grades)):
+            features.append(found.features.cpu())
+            answers.append(right.cpu())
+        if not any(bool(right.any()) for right in answers):
             return
-        c = self.config
-        self.trees.grow(
-            torch.cat(features),
-            torch.cat(grades),
+        seen, right = torch.cat(features), torch.cat(answers)
+        self.trees = self._grown(seen, right)
+        half = torch.arange(len(right)) % 2 == 0
+        if right[half].any() and right[~half].any():
+            raw = torch.empty(right.shape)
+            for part in (half, ~half):
+                raw[part] = self._grown(seen[~part], right[~part])(seen[part])
+            self.chances.fit(raw, right)
+            self.chances.to(self.device)
+
+    def _grown(self, features: Tensor, right: Tensor) -> RankingTrees:
+        """Trees that learned from features (n, C, F) and what is right (n, C)."""
+        c, trees = self.config, RankingTrees()
+        some = right.any(1)
+        trees.grow(
+            features[some],
+            right[some].to(torch.uint8),
             c.rounds,
+            seed=c.seed,
             num_leaves=c.leaves,
             learning_rate=c.learning_rate,
             min_data_in_leaf=c.least_rows,
@@ -287,6 +307,7 @@ class House(Refitting, Contributing, Observing):
             bagging_freq=1,
             lambdarank_truncation_level=20,
         )
+        return trees.to(self.device)
 
     @property
     def refits(self) -> bool:
@@ -297,6 +318,7 @@ class House(Refitting, Contributing, Observing):
         other = House(config, Sizes.of(training))
         other._fit(training)
         other.trees.text = self.trees.text.cpu().clone()
+        other.chances.line = self.chances.line.cpu().clone()
         return other
 
     def bytes_per_post(self) -> int:
