@@ -36,7 +36,6 @@ def test_a_higher_score_has_a_higher_chance() -> None:
         ([0.3, 0.1], [True, True]),
         ([0.3, 0.1], [False, False]),
         ([2.0, 1.0, 2.0, 1.0, -1.0], [False, True, False, True, True]),  # the other way round
-        ([1.0, 1.0], [True, False]),
     ],
 )
 def test_what_teaches_nothing_changes_nothing(raw: list[float], right: list[bool]) -> None:
@@ -50,3 +49,14 @@ def test_a_clean_cut_is_not_certain() -> None:
     chances.fit(torch.tensor([0.0, 1.0, 2.0, 3.0]), torch.tensor([False, False, True, True]))
     found = chances(torch.tensor([0.0, 1.0, 2.0, 3.0]))
     assert 0.1 < found[0] < found[1] < 0.5 < found[2] < found[3] < 0.9
+
+
+def test_rare_and_steep_rights_are_no_trap() -> None:
+    """As trees give them: 1 in 100 right, raw scores far below 0; a Newton step overshoots."""
+    rng = np.random.default_rng(1)
+    raw = rng.gamma(2.0, 2.0, size=50_000) - 9
+    truth = 1 / (1 + np.exp(-(0.8 * raw + 0.3)))
+    right = rng.random(50_000) < truth
+    chances = Chances()
+    chances.fit(torch.from_numpy(raw), torch.from_numpy(right))
+    assert float((chances(torch.from_numpy(raw)) - torch.from_numpy(truth)).abs().max()) < 0.05

@@ -13,9 +13,9 @@ from reeltag.cli.show import print_json, print_table
 
 def command(
     dataset: Path = typer.Argument(..., help="Dataset folder."),
-    models: str = typer.Option(..., help="Names with commas; `reeltag models` lists them."),
+    models: str = typer.Option(..., help="Names with commas, or all; `reeltag models` lists them."),
     split: str = typer.Option("main", help="Name of the split."),
-    seeds: int = typer.Option(1, min=1, help="Fits of each trained model, seeds 0 to N - 1."),
+    seeds: int = typer.Option(1, min=1, help="Fits of each model that draws, seeds 0 to N - 1."),
     protocol: str = typer.Option(
         "full", help="full, sampled, leave-one-out or replay; full ranking is always reported too."
     ),
@@ -42,12 +42,14 @@ def command(
     from reeltag.experiments.judge import parse_tops
     from reeltag.experiments.plan import Plan, assign_settings, protocols_of, read_configs
     from reeltag.experiments.report import check_drawing, write_report
+    from reeltag.models.registry import REGISTRY
     from reeltag.runtime import set_threads
     from reeltag.training.settings import read_settings
 
     set_threads()
     check_drawing()
-    names = tuple(name.strip() for name in models.split(",") if name.strip())
+    named = tuple(name.strip() for name in models.split(",") if name.strip())
+    names = tuple(REGISTRY) if named == ("all",) else named
     plan = Plan(
         models=names,
         split=split,

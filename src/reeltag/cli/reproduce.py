@@ -16,7 +16,9 @@ def command(
     dataset: Path = typer.Argument(..., help="Dataset folder."),
     split: str = typer.Option("main", help="Name of the split."),
     seeds: int | None = typer.Option(
-        None, min=1, help="Fits of each trained model, seeds 0 to N - 1. Default: 3, LOGO's 5."
+        None,
+        min=1,
+        help="Fits of each model, seeds 0 to N - 1. Default: 3, LOGO's 5, the house model's 1.",
     ),
     set_: list[str] = typer.Option(
         [], "--set", help="MODEL.KEY=VALUE, or KEY=VALUE for every model that has it; repeatable."

@@ -15,21 +15,22 @@ from reeltag.data.dataset import Dataset
 from reeltag.errors import ConfigError
 from reeltag.experiments.balanced import balanced_dataset
 from reeltag.experiments.buckets import show_buckets, show_by_popularity
+from reeltag.experiments.calibration import show_calibration
 from reeltag.experiments.compare import compare
 from reeltag.experiments.counts import show_counts
 from reeltag.experiments.distribution import show_distribution
 from reeltag.experiments.figure import draw_figure, show_posts
-from reeltag.experiments.modalities import show_modalities
 from reeltag.experiments.order import Order, features_read
 from reeltag.experiments.page import Page
-from reeltag.experiments.papers import gcn_phr, logo, uhman
+from reeltag.experiments.papers import gcn_phr, house, logo, uhman
 from reeltag.experiments.papers.procedure import Kind, Procedure
 from reeltag.experiments.report import fact_lines, write_page, write_report
 from reeltag.experiments.sweep import show_sweeps
+from reeltag.experiments.variants import show_variants
 from reeltag.models.registry import REGISTRY
 
-PROCEDURES = {
-    each.name: each for each in (*gcn_phr.PROCEDURES, *uhman.PROCEDURES, *logo.PROCEDURES)
+PROCEDURES: dict[str, Procedure] = {
+    each.name: each for paper in (gcn_phr, uhman, logo, house) for each in paper.PROCEDURES
 }
 
 
@@ -133,5 +134,6 @@ _KINDS: dict[Kind, Callable[[Order], dict[str, Any]]] = {
     "counts": show_counts,
     "popularity": show_by_popularity,
     "buckets": show_buckets,
-    "modalities": show_modalities,
+    "variants": show_variants,
+    "calibration": show_calibration,
 }

@@ -1,1 +1,1 @@
-"""One file a paper: what it did and the numbers it printed, as procedures for any dataset."""
+"""One file a paper: what it did and the numbers it printed, for any dataset; and what we do."""

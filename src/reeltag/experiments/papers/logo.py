@@ -201,9 +201,11 @@ PROCEDURES = (
         _TABLE,
         name="logo:table4",
         title="LOGO, Table 4: combinations of modalities",
-        kind="modalities",
+        kind="variants",
         models=("logo",),
         paper=TABLE_4,
+        variants={names: {"features": names} for names in TABLE_4.rows},
+        rows="modalities",
     ),
     Procedure(
         "logo:fig1",

@@ -15,7 +15,15 @@ SIMPLE_PEERS = ("popularity", "user-history", "content-knn", "blend")
 """Rules that no paper compares with and every table must."""
 
 Kind = Literal[
-    "table", "posts", "distribution", "counts", "sweep", "popularity", "buckets", "modalities"
+    "table",
+    "posts",
+    "distribution",
+    "counts",
+    "sweep",
+    "popularity",
+    "buckets",
+    "variants",
+    "calibration",
 ]
 """What is shown:
 
@@ -26,7 +34,8 @@ Kind = Literal[
     sweep           one model with one setting after the other varied
     popularity      models by how much used the hashtag is that is looked for
     buckets         the same, each trained and judged on such hashtags alone
-    modalities      one model on every combination of modalities
+    variants        one model with each of several settings
+    calibration     how often hashtags are right whose chance a model gives
 """
 
 
@@ -103,5 +112,9 @@ class Procedure:
     one_modality: bool = False
     """Models that read vectors get visual ones where the others read a grid of regions."""
     sweeps: tuple[Sweep, ...] = ()
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name to the settings that make the variant."""
+    rows: str = "model"
+    """What the rows of its tables are."""
     lead: tuple[str, ...] = ()
     """What a reader must know of the paper's own, said first."""

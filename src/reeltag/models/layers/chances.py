@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 from torch import Tensor, nn
-
-_STEPS, _FINE = 100, 1e-10
 
 
 class Chances(nn.Module):
@@ -24,25 +26,23 @@ class Chances(nn.Module):
         self.register_buffer("line", torch.tensor([1.0, 0.0]))
 
     def fit(self, raw: Tensor, right: Tensor) -> None:
-        """Fit a and b to raw scores (m,) and whether each was right (m,), by Newton's method."""
-        x, wanted = raw.double().flatten(), right.flatten()
+        """Fit a and b to raw scores (m,) and whether each was right (m,)."""
+        x = raw.detach().double().cpu().flatten().numpy()
+        wanted = right.cpu().flatten().numpy()
         R, W = int(wanted.sum()), int((~wanted).sum())
         if not R or not W:
             return
-        y = torch.where(wanted, (R + 1) / (R + 2), 1 / (W + 2)).double()
-        rows = torch.stack([x, torch.ones_like(x)], 1)
-        line = torch.stack([x.new_tensor(0.0), torch.logit(y.mean())])
-        ridge = 1e-9 * torch.eye(2, dtype=torch.float64, device=x.device)
-        for _ in range(_STEPS):
-            chance = torch.sigmoid(rows @ line)
-            slope = rows.T @ (chance - y)
-            bend = rows.T @ (rows * (chance * (1 - chance)).unsqueeze(1)) + ridge * len(x)
-            step = torch.linalg.solve(bend, slope)
-            line = line - step
-            if float(step.abs().max()) < _FINE:
-                break
-        if bool(line.isfinite().all()) and float(line[0]) > 0:
-            self.line = line.float()
+        y = np.where(wanted, (R + 1) / (R + 2), 1 / (W + 2))
+
+        def loss(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            z = line[0] * x + line[1]
+            off = expit(z) - y
+            slope = np.array([(off * x).mean(), off.mean()])
+            return float((np.logaddexp(0, z) - y * z).mean()), slope
+
+        found = minimize(loss, [1.0, float(np.log(R / W))], jac=True, method="BFGS")
+        if np.isfinite(found.x).all() and found.x[0] > 0:
+            self.line = torch.from_numpy(found.x).float()
 
     def forward(self, raw: Tensor) -> Tensor:
         """Chances, shaped and typed like `raw`."""
