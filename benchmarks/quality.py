@@ -62,7 +62,7 @@ def steps(folder: Path) -> Iterator[Step]:
         ),
         (
             "tw/splits/cold.toml",
-            "split tw --name cold --by column --min-hashtag-uses 5 --cold-users 0.2",
+            "split tw --name cold --by user --min-hashtag-uses 5 --cold-users 0.2",
         ),
         ("tw5", f"filter tw tw5 {core}"),
         ("tw5/splits/main.toml", "split tw5 --name main --by user --seed 0"),
