@@ -31,7 +31,7 @@ from reeltag.evaluation.slices import new_to_user, of_hashtags
 from reeltag.progress import say
 
 WIDTHS = (32, 64, 128)
-EPOCHS = (10, 20, 30, 45, 60)
+EPOCHS = (20, 40, 60, 90, 120)
 CONFIDENCES = (1.0, 10.0, 40.0)
 TOP = 10
 Scores = Callable[[Posts], NDArray[np.float32]]
