@@ -73,16 +73,14 @@ def uses_of(corpus: Corpus, by_post: bool) -> sp.csr_matrix:
 
 
 def described(corpus: Corpus, posts: Posts) -> sp.csr_matrix:
-    """A row a post: its user and the words of its caption; each row sums to 1."""
+    """A row a post: 1 for its user, and 1 shared by the words of its caption."""
     users, words = len(corpus.users), len(corpus.words)
     known = posts.users >= 0
     row = np.concatenate([np.flatnonzero(known.numpy()), posts.words.row_of_value.numpy()])
     column = np.concatenate([posts.users[known].numpy(), users + posts.words.values.numpy()])
-    found = sp.csr_matrix(
-        (np.ones(len(row), np.float32), (row, column)), shape=(len(posts), users + words)
-    )
-    totals = np.maximum(1, np.asarray(found.sum(1)).ravel())
-    return (sp.diags_array(1 / totals) @ found).astype(np.float32).tocsr()
+    share = (1 / posts.words.lengths.clamp(min=1))[posts.words.row_of_value]
+    weight = np.concatenate([np.ones(int(known.sum())), share.numpy()]).astype(np.float32)
+    return sp.csr_matrix((weight, (row, column)), shape=(len(posts), users + words))
 
 
 def lightfm(corpus: Corpus, seed: int) -> Iterator[tuple[str, Scores]]:
