@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from reeltag.data.corpus import Corpus, TrainingSet, open_corpus
 from reeltag.data.ragged import Ragged
 from reeltag.data.splits import SplitRecipe, make_split
-from reeltag.errors import ConfigError, MissingFeatureError
+from reeltag.errors import ConfigError, MissingFeatureError, RunError
 from reeltag.evaluation.metrics import judge_scores
 from reeltag.evaluation.protocols import Judged
 from reeltag.experiments import train as training_runs
@@ -213,6 +213,8 @@ def test_a_run_killed_in_a_part_ends_as_one_that_was_not(
     killed_at = 5
     with pytest.raises(KeyboardInterrupt):
         train_run(dataset, "main", "reeltag", settings, tmp_path / "killed")
+    with pytest.raises(RunError, match="--resume"):
+        load_run(tmp_path / "killed")
     judged.clear()
     killed_at = 0
     train_run(dataset, "main", "reeltag", settings, tmp_path / "killed", resume=True)
