@@ -152,7 +152,7 @@ def test_the_last_fit_takes_it_as_it_is(tmp_path: Path) -> None:
     corpus = captioned(tmp_path / "data", posts=120)
     corpus.users.names = corpus.users.names[:-1]
     corpus.words.names = corpus.words.names[:-2]
-    model = house(corpus, "gcn-phr", "rsdae")
+    model = house(corpus, "gcn-phr", "rsdae", "contagnet")
     wider = corpus.with_validation(keep=True)
     other = model.refitted(wider.training).eval()
     assert other.sizes.users == model.sizes.users + 1

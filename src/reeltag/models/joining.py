@@ -62,7 +62,7 @@ class Joined(Observing):
         if not torch.equal(known.cpu(), self.known.cpu()):
             users, hashtags, words = known.tolist()
             sizes = replace(self.sizes, users=users, hashtags=hashtags, words=words)
-            self.model = self._untrained(sizes).to(self.device)
+            self.model = self._untrained(sizes).to(self.device).train(self.training)
 
     def fit(self, training: TrainingSet) -> None:
         self.heard = torch.from_numpy(training.hashtags.counts > 0)
