@@ -33,3 +33,17 @@ def test_users_of_validation_posts_alone_follow(tmp_path: Path) -> None:
     assert joined.users.names[: len(known)] == known.names
     assert sorted(joined.users.names[len(known) :]) == sorted(gone)
     assert int(joined.training.posts.users.min()) >= 0
+
+
+def test_ids_of_words_and_fields_are_kept_on_demand(tmp_path: Path) -> None:
+    corpus = captioned(tmp_path / "data", posts=120)
+    words = corpus.words
+    words.names, gone = words.names[:-2], words.names[-2:]
+    joined = corpus.with_validation(keep=True)
+    assert joined.words.names[:-2] == words.names
+    assert sorted(joined.words.names[-2:]) == sorted(gone)
+    assert joined.words.counts.min() >= 2
+    assert joined.fields is corpus.fields
+    anew = corpus.with_validation()
+    assert sorted(anew.words.names) == sorted(joined.words.names)
+    assert anew.fields is not corpus.fields

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from reeltag.data.batches import PostBatch, Steps
-from reeltag.data.corpus import Corpus, open_corpus
+from reeltag.data.corpus import Corpus, TrainingSet, open_corpus
 from reeltag.data.dataset import Dataset
 from reeltag.data.ragged import Ragged
 from reeltag.data.splits import SplitRecipe, make_split
@@ -34,10 +34,14 @@ class ModelContract:
     reads_names = False
     """The model reads names by the extractor of the captions' vectors; so does `corpus` then."""
 
+    def fit(self, model: Model, training: TrainingSet) -> None:
+        """What comes before scoring."""
+        model.fit(training)
+
     def fitted(self, corpus: Corpus, seed: int = 0) -> Model:
         torch.manual_seed(seed)
         model = build(self.name, self.settings, Sizes.of(corpus.training))
-        model.fit(corpus.training)
+        self.fit(model, corpus.training)
         model.refresh()
         return model.eval()
 

@@ -16,6 +16,7 @@ from reeltag.data.ragged import Ragged
 from reeltag.models.caption_words import CaptionWords
 from reeltag.models.contract import Model, Sizes
 from reeltag.models.ease import Ease
+from reeltag.models.joining import Joined
 from reeltag.models.layers.resemblance import Resemblance
 from reeltag.models.observing import Observing
 from reeltag.models.registry import build
@@ -64,6 +65,8 @@ def hold(whole: Model, first: Model, training: TrainingSet) -> None:
         if isinstance(mine, TagMeaning) and isinstance(held, TagMeaning):
             mine.mean = held.mean
             mine._gather(training)
+        if isinstance(mine, Joined) and isinstance(held, Joined):
+            mine.share(held)
         if isinstance(mine, Related) and isinstance(held, Related):
             mine.relatedness = held.relatedness
 
@@ -83,7 +86,7 @@ class ObservingContract(ModelContract):
     def begun(self, corpus: Corpus) -> Observing:
         """A model fitted on the first training posts."""
         model = build(self.name, self.settings, Sizes.of(corpus.training)).eval()
-        model.fit(self.halves(corpus)[0])
+        self.fit(model, self.halves(corpus)[0])
         assert isinstance(model, Observing)
         return model
 

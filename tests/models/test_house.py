@@ -319,7 +319,7 @@ class TestHouse(ObservingContract):
         model = build("reeltag", {"scorers": "bll,ridge"}, sizes)
         assert isinstance(model, House)
         assert list(model.scorers) == ["bll", "ridge"]
-        for wrong in ("bll,gcn-phr", ["bll", "bll"], []):
+        for wrong in ("bll,blend", ["bll", "bll"], []):
             with pytest.raises(ConfigError, match="expected"):
                 build("reeltag", {"scorers": wrong}, sizes)
 

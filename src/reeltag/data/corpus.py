@@ -227,21 +227,28 @@ class Corpus:
             pieces=self._pieces_at(rows),
         )
 
-    def with_validation(self) -> Corpus:
+    def with_validation(self, keep: bool = False) -> Corpus:
         """The same with the validation posts among the training posts, for a last fit.
 
         No hashtag enters or leaves, and hashtags and users keep their ids; users of validation
-        posts alone follow. Counts, words and what is known about users are taken anew.
+        posts alone follow. Counts, words and what is known about users are taken anew. With `keep`
+        words keep their ids too, new ones following, and so do codes of what is known about users:
+        for what was trained with these ids.
         """
         split = self.split.with_validation()
         train = split.visible(self.dataset.posts)[split.rows("train")]
+        words: Vocabulary | Literal["count", "none"] = "count" if len(self.words) else "none"
+        if keep and len(self.words):
+            said = self._words.gather(split.rows("train")).explode(empty_as_null=False)
+            words = self.words.recounted(said, grow=True, minimum=MIN_WORD_POSTS)
         return Corpus(
             self.dataset,
             split,
             list(self.reader.manifests),
             self.hashtags.recounted(train["hashtags"].explode(empty_as_null=True)),
             self.users.recounted(train["user"], grow=True),
-            "count" if len(self.words) else "none",
+            words,
+            self.fields if keep else None,
             reads=self._reads,
             pieces=self.reads_pieces,
         )

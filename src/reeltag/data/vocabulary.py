@@ -66,12 +66,12 @@ class Vocabulary:
         )
         return cls(counted["name"].to_list(), counted["len"].to_list())
 
-    def recounted(self, names: pl.Series, grow: bool = False) -> Vocabulary:
+    def recounted(self, names: pl.Series, grow: bool = False, minimum: int = 1) -> Vocabulary:
         """The same names with their counts in another column; ids stay.
 
-        With `grow`, names not held follow, from the most used to the least.
+        With `grow`, names not held follow, of `minimum` uses, from the most used to the least.
         """
-        found = Vocabulary.count(names)
+        found = Vocabulary.count(names, minimum)
         counts = dict(zip(found.names, found.counts.tolist(), strict=True))
         held = self.names + [name for name in found.names if grow and name not in self.index]
         return Vocabulary(held, [counts.get(name, 0) for name in held])

@@ -19,15 +19,16 @@ from reeltag.evaluation.metrics import judge_scores
 from reeltag.evaluation.protocols import judge
 from reeltag.evaluation.ranking import block_size, blocks_of
 from reeltag.experiments.card import model_card
-from reeltag.models.contract import Model, Refitting, Sizes, Trained, Validated
+from reeltag.models.contract import Composed, Model, Refitting, Sizes, Trained, Validated
 from reeltag.models.registry import entry_of, make
 from reeltag.progress import say
 from reeltag.runtime import device_of, seed_of
 from reeltag.storage import write_text
 from reeltag.training.checkpoints import Progress
+from reeltag.training.config import TrainingConfig
 from reeltag.training.evidence import save_evidence
 from reeltag.training.loop import train
-from reeltag.training.run import finish_run, read_description, save_run
+from reeltag.training.run import PARTS, finish_run, read_description, save_run
 from reeltag.training.settings import divide_settings
 
 
@@ -90,7 +91,8 @@ def train_run(
     )
     write_text(out / "README.md", model_card(description))
     finish_run(out, description)
-    (out / "checkpoint.safetensors").unlink(missing_ok=True)
+    for folder in (out, *out.glob(f"{PARTS}/*")):
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return description
 
 
@@ -119,11 +121,25 @@ def fit(
 ) -> Trainee:
     """Let `model` learn from the training part of `corpus`.
 
+    The parts of a `Composed` one are trained first, each as it would be by itself: by its own
+    defaults, by the seed, and by those `settings` of training that the whole has no other use for.
+
     `watch` is shown the validation metrics after each epoch of a trained model; what it
     raises ends the training.
     """
     config, training, _ = divide_settings(name, settings)
     start = time.perf_counter()
+    if isinstance(model, Composed):
+        shared = {k: settings[k] for k in TrainingConfig.model_fields if k in settings}
+        shared = {
+            k: v for k, v in shared.items() if k == "seed" or k not in type(config).model_fields
+        }
+        for own, part in model.parts.items():
+            say(f"Training {own}, which takes part in {name}.")
+            to = out / PARTS / own
+            done = fit(corpus, part, own, shared, to, device=device, resume=resume)
+            done.model.to("cpu")
+            write_text(to / "history.json", json.dumps(done.progress.history, indent=1))
     model.fit(corpus.training)
     model = model.to(device_of(device))
     progress = Progress()
@@ -177,7 +193,8 @@ def refit(trainee: Trainee) -> Trainee:
     if not isinstance(model, Refitting) or not model.refits:
         return trainee
     start = time.perf_counter()
-    corpus = trainee.corpus.with_validation()
+    keep = isinstance(model, Composed) and bool(model.parts)
+    corpus = trainee.corpus.with_validation(keep)
     other = model.refitted(corpus.training).to(model.device).eval()
     seconds = trainee.seconds + time.perf_counter() - start
     return Trainee(other, corpus, trainee.progress, seconds)

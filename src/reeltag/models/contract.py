@@ -10,8 +10,8 @@ and in one of three ways to learn:
     Validated    `fit` counts, then `choose` sets a few numbers by the validation posts;
                  one that is `Refitting` then counts once more, with these posts
 
-One that weighs what it sees tells so (`Attentive`), and one that takes in posts after `fit`
-too (`reeltag.models.observing`).
+One of which parts are trained names them (`Composed`), one that weighs what it sees tells so
+(`Attentive`), and one that takes in posts after `fit` too (`reeltag.models.observing`).
 
 The rest of the system sees only `encode`, `score_all` and `score_pairs`. All state lives
 in parameters and registered buffers, so one safetensors file stores any model.
@@ -246,6 +246,15 @@ class Trained(Model):
 
     def after_backward(self, last: bool) -> None:
         """Called between the backward pass and the optimiser; `last` of the epoch's steps."""
+
+
+class Composed(Model):
+    """A model with parts that a trainer fits, each by itself, before its own `fit`."""
+
+    @property
+    @abstractmethod
+    def parts(self) -> Mapping[str, Trained]:
+        """These parts by their registered names; none, it may be."""
 
 
 class Validated(Model):

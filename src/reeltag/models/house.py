@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from pydantic import Field, field_validator
@@ -16,9 +16,18 @@ from reeltag.models.bll import Bll
 from reeltag.models.caption_words import CaptionWords
 from reeltag.models.comparing import Comparing, Voting
 from reeltag.models.content_knn import ContentKnn
-from reeltag.models.contract import Encoded, Judge, ModelConfig, Refitting, Sizes
+from reeltag.models.contract import (
+    Composed,
+    Encoded,
+    Judge,
+    ModelConfig,
+    Refitting,
+    Sizes,
+    Trained,
+)
 from reeltag.models.ease import Ease
 from reeltag.models.explaining import Contributing, Contributions, Explaining, Facts
+from reeltag.models.joining import Joined, names_in
 from reeltag.models.layers.chances import Chances
 from reeltag.models.layers.resemblance import Resemblance
 from reeltag.models.layers.shortlisting import Shortlisted, Shortlisting
@@ -31,6 +40,7 @@ from reeltag.models.ridge import Ridge
 from reeltag.models.tag_meaning import TagMeaning
 from reeltag.models.tag_names import TagNames
 from reeltag.models.text_knn import TextKnn
+from reeltag.models.trained import TRAINED
 from reeltag.models.user_history import UserHistory
 from reeltag.progress import say
 from reeltag.runtime import generator_of
@@ -42,7 +52,7 @@ SCORERS: dict[str, type[Observing]] = {
         TagNames, TagMeaning, Related,
     )
 }  # fmt: skip
-"""What may take part, by registered name."""
+"""Who takes part, by registered name; trained models (`TRAINED`) may join them."""
 
 
 class HouseConfig(ModelConfig):
@@ -50,7 +60,8 @@ class HouseConfig(ModelConfig):
 
     scorers: tuple[str, ...] = tuple(SCORERS)
     """Who scores, with their own default settings. One whose inputs the data lacks is left out,
-    or whose extra is not installed."""
+    or whose extra is not installed. Trained models may join, after the scorers or among them;
+    `+gcn-phr,-ease`: these scorers, one more and one less."""
     refit: bool = True
     """Whether scorers look at the validation posts too, once the trees have learned from them."""
     candidates: int = Field(150, ge=1)
@@ -69,19 +80,10 @@ class HouseConfig(ModelConfig):
     @field_validator("scorers", mode="before")
     @classmethod
     def _known(cls, value: object) -> object:
-        names = value.split(",") if isinstance(value, str) else value
-        if not isinstance(names, list | tuple) or not names:
-            raise ValueError(f"expected names among {', '.join(SCORERS)}")
-        strange = [str(name) for name in names if name not in SCORERS]
-        if strange or len(set(names)) < len(names):
-            raise ValueError(
-                f"expected different names among {', '.join(SCORERS)}; "
-                f"not {', '.join(strange) or 'one twice'}"
-            )
-        return tuple(names)
+        return names_in(value, usual=list(SCORERS), others=list(TRAINED))
 
 
-class House(Refitting, Contributing, Observing):
+class House(Refitting, Composed, Contributing, Observing):
     """The house model: a stack of scorers that are cheap, exact and different from each other.
 
         fused(post, j)  reciprocal-rank fusion of all scorers            (`Shortlisting`)
@@ -106,6 +108,9 @@ class House(Refitting, Contributing, Observing):
     as large a share of the used hashtags, drawn at random, and believe names where counts are
     silent; the truly unused take no part in it. It costs one more fit of the scorers.
 
+    Trained models may join (`Joined`). They are trained on the training posts before all else,
+    once: the rehearsal and the last fit take them as they are.
+
     Without validation posts (or before `choose`) the fused order is the ranking. It needs
     users, features and captions no more than its scorers do.
     """
@@ -121,6 +126,9 @@ class House(Refitting, Contributing, Observing):
         super().__init__(config, sizes)
         self.scorers = torch.nn.ModuleDict()
         for name in self.config.scorers:
+            if name in TRAINED:
+                self.scorers[name] = Joined(name, sizes)
+                continue
             kind = SCORERS[name]
             try:
                 self.scorers[name] = kind(kind.Config(), sizes)
@@ -144,6 +152,24 @@ class House(Refitting, Contributing, Observing):
     def _each(self) -> list[tuple[str, Observing]]:
         return [(name, part) for name, part in self.scorers.items() if isinstance(part, Observing)]
 
+    def _joined(self) -> list[tuple[str, Joined]]:
+        return [(name, part) for name, part in self.scorers.items() if isinstance(part, Joined)]
+
+    @property
+    def parts(self) -> dict[str, Trained]:
+        return {name: part.model for name, part in self._joined()}
+
+    def _with_parts_of(self, other: House) -> House:
+        """This one, with what `other` had trained."""
+        for (_, part), (_, trained) in zip(self._joined(), other._joined(), strict=True):
+            part.share(trained)
+        return self
+
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, part in self._joined():
+            part.resize(tensors.get(f"scorers.{name}.known", part.known))
+        super().load_tensors(tensors)
+
     def _voting(self) -> list[tuple[str, Voting]]:
         return [
             (name, part)
@@ -163,7 +189,7 @@ class House(Refitting, Contributing, Observing):
         if not used.all():
             draws = torch.rand(len(used), generator=generator_of(self.config.seed, "hidden"))
             hidden = used & (draws > used.float().mean())
-            twin = House(self.config, self.sizes)
+            twin = House(self.config, self.sizes)._with_parts_of(self)
             twin._fit(training.hiding(hidden.nonzero().squeeze(1)))
             self._rehearsed = twin, used  # in a tuple: none of this model's state
 
@@ -315,7 +341,7 @@ class House(Refitting, Contributing, Observing):
 
     def refitted(self, training: TrainingSet) -> House:
         config = self.config.model_copy(update={"scorers": tuple(self.scorers)})
-        other = House(config, Sizes.of(training))
+        other = House(config, Sizes.of(training))._with_parts_of(self)
         other._fit(training)
         other.trees.text = self.trees.text.cpu().clone()
         other.chances.line = self.chances.line.cpu().clone()

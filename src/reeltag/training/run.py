@@ -6,6 +6,7 @@ hashtags.parquet      vocabulary (name, training uses); users and words likewise
 profiles.safetensors  codes of the known users' fields, whose meaning `run.toml` lists
 evidence/             what reasons are read from (`reeltag.training.evidence`)
 history.json          loss and validation metrics of each epoch
+scorers/NAME/         the same of a trained model that is part of another
 README.md             the model card
 """
 
@@ -35,6 +36,8 @@ from reeltag.storage import read_toml, sha256_of, write_bytes, write_toml
 from reeltag.training.config import TrainingConfig
 
 FORMAT = 1
+PARTS = "scorers"
+"""Folder with one folder for each part of a model that was trained by itself."""
 VOCABULARIES = ("hashtags", "users", "words")
 
 
@@ -152,7 +155,8 @@ def read_description(path: Path) -> dict[str, Any]:
     """`run.toml` of a finished run. Raises `RunError` where there is none."""
     toml = path / "run.toml"
     if not toml.is_file():
-        unfinished = (path / "checkpoint.safetensors").is_file()
+        folders = (path, *path.glob(f"{PARTS}/*"))
+        unfinished = any((folder / "checkpoint.safetensors").is_file() for folder in folders)
         hint = (
             "It is unfinished: train again with --resume."
             if unfinished

@@ -37,7 +37,7 @@ def read_settings(config: Path | None, pairs: Sequence[str]) -> dict[str, Any]:
 def divide_settings(
     model: str, settings: Mapping[str, Any]
 ) -> tuple[ModelConfig, TrainingConfig, list[str] | None]:
-    """Give each setting to the model or to its training, by name.
+    """Give each setting to the model or to its training, by name; a seed to both.
 
     `features` (a list, or names with commas) chooses what the model reads.
     Raises `ConfigError` for a name neither has, with the nearest one that exists.
@@ -49,6 +49,7 @@ def divide_settings(
         features = [name.strip() for name in features.split(",")]
     own = {key: rest.pop(key) for key in list(rest) if key in entry.model.Config.model_fields}
     training = {key: rest.pop(key) for key in list(rest) if key in TrainingConfig.model_fields}
+    training |= {"seed": own["seed"]} if "seed" in own else {}
     if rest:
         known = [*entry.model.Config.model_fields, *TrainingConfig.model_fields, "features"]
         key = next(iter(rest))
