@@ -16,6 +16,7 @@ from reeltag.models.bll import Bll
 from reeltag.models.caption_words import CaptionWords
 from reeltag.models.comparing import Comparing, Voting
 from reeltag.models.content_knn import ContentKnn
+from reeltag.models.context import Context
 from reeltag.models.contract import Encoded, Judge, ModelConfig, Refitting, Sizes
 from reeltag.models.ease import Ease
 from reeltag.models.explaining import Contributing, Contributions, Explaining, Facts
@@ -38,7 +39,7 @@ SCORERS: dict[str, type[Observing]] = {
     scorer.name: scorer
     for scorer in (
         Popularity, UserHistory, Bll, OwnKnn, Ease, Ridge, TextKnn, ContentKnn, CaptionWords,
-        TagNames, TagMeaning, Related,
+        TagNames, TagMeaning, Related, Context,
     )
 }  # fmt: skip
 """What may take part, by registered name."""
