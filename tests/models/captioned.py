@@ -18,7 +18,7 @@ WORDS = ("sunset", "beach", "harbour", "kitchen", "cooking", "goal", "match", "s
 
 
 def captioned(path: Path, posts: int = 90, read: bool = False) -> Corpus:
-    """Captions of random words, hashtags spelled from some of them, five users.
+    """Captions of random words, hashtags spelled from some of them, five users, seven songs.
 
     With `read`, the captions' vectors are a feature too.
     """
@@ -35,6 +35,7 @@ def captioned(path: Path, posts: int = 90, read: bool = False) -> Corpus:
             "user": [f"u{n % 5}" for n in range(posts)],
             "caption": captions,
             "hashtags": tags,
+            "music": [f"song {n % 7}" if n % 4 else None for n in range(posts)],
         }
     )
     content = rng.standard_normal((posts, 4))

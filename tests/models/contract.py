@@ -196,7 +196,7 @@ def _planted(
     pieces: bool = False,
     read: bool = False,
 ) -> Corpus:
-    """Equal training posts; with `changed`, other held-out posts, users, tags and features."""
+    """Equal training posts; with `changed`, other held-out posts: all that is known of them."""
     rng = np.random.default_rng(7)
     count, train = 60, 40
     users = [f"u{n % 5}" for n in range(count)]
@@ -215,6 +215,10 @@ def _planted(
                 for n in range(count)
             ],
             "hashtags": tags,
+            "music": ["planted" if changed and n >= train else f"m{n % 3}" for n in range(count)],
+            "time": pl.from_epoch(
+                pl.Series([10_000 * n + 99 * (changed and n >= train) for n in range(count)])
+            ),
             "part": ["train"] * train + ["validation"] * 10 + ["test"] * 10,
         }
     )

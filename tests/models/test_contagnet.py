@@ -11,7 +11,6 @@ import torch
 
 from reeltag.data.batches import NO_TIME, PostBatch
 from reeltag.data.corpus import Corpus
-from reeltag.models.contagnet import clock_of
 from reeltag.models.contract import Model, Sizes, TrainingBatch
 from reeltag.models.registry import build
 from tests.models.contract import TrainedContract
@@ -79,12 +78,3 @@ class TestConTagNet(TrainedContract):
         posts = self.posts(corpus)
         later = replace(posts, times=posts.times + 7 * 3600)
         assert not torch.equal(model.scored(later), model.scored(posts))
-
-
-def test_clock_of_known_moments() -> None:
-    moments = [dt.datetime(2024, 2, 29, 23, 59, tzinfo=dt.UTC), dt.datetime(1969, 12, 31, 1,
-               tzinfo=dt.UTC)]  # fmt: skip
-    times = torch.tensor([*(int(m.timestamp()) for m in moments), NO_TIME])
-    hour, weekday = clock_of(times)
-    assert hour.tolist() == [23, 1, 24]
-    assert weekday.tolist() == [3, 2, 7]

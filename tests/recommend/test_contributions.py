@@ -33,6 +33,7 @@ KINDS = {
     "ease": {"hashtags", "weights"},
     "related": {"hashtags", "weights"},
     "tag-meaning": {"cosine", "posts"},
+    "context": {"kind", "posts", "of", "others"},
     "popular": {"uses", "posts"},
     "agreement": {"count", "of", "first"},
 }

@@ -15,7 +15,7 @@ from reeltag.data.dataset import Dataset
 from reeltag.errors import RunError
 from reeltag.experiments.train import train_run
 from reeltag.recommend import Answer
-from reeltag.recommend.posts import post_of
+from reeltag.recommend.posts import Circumstances, post_of
 from reeltag.recommend.reasons import Reasons
 from reeltag.training.evidence import Evidence
 
@@ -83,7 +83,7 @@ def test_similar_posts_and_counts_see_it(recommender: Recommender, dataset: Data
     assert evidence.nearest is not None
     assert len(evidence.nearest.resemblance.vectors) == evidence.posts.height
     assert evidence.posts["post"][-1] == "mine"
-    asked = post_of(run, -1, values, "", 0, run.profiles.new_zeros(0))
+    asked = post_of(run, -1, values, "", Circumstances(0), run.profiles.new_zeros(0))
     (found,) = recommender._why([len(run.hashtags) - 1], asked, -1, "")
     (similar,) = [reason for reason in found if reason.kind == "similar"]
     assert similar.facts["posts"][0] == "mine"

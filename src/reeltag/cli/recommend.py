@@ -24,6 +24,11 @@ def command(
         "--profile",
         help="NAME=VALUE known about the user, such as age=23, for models that read it.",
     ),
+    music: str | None = typer.Option(None, help="Its music, as the training data writes it."),
+    place: str | None = typer.Option(None, help="Its place, likewise."),
+    at: str | None = typer.Option(
+        None, help="When it is published, such as 2024-05-01T18:30, UTC unless it says; now."
+    ),
     k: int = typer.Option(10, "-k", help="How many hashtags."),
     explain: bool = typer.Option(
         False, "--explain", help="Add true reasons; of the house model, what raised each hashtag."
@@ -46,15 +51,19 @@ def command(
     """
     from reeltag.recommend import Recommender
     from reeltag.recommend.attention_picture import check_picture, draw_answers
+    from reeltag.recommend.posts import seconds_of
     from reeltag.runtime import set_threads
 
     set_threads()
     about = pairs_of(profile, "--profile", "NAME=VALUE") or None
+    seconds = None if at is None else seconds_of(at)
     if picture is not None:
         check_picture(picture, clip)
     recommender = Recommender.load(run)
     why = explain or picture is not None
-    answers = recommender.answers([user, *beside], clip, caption, k, why, about)
+    answers = recommender.answers(
+        [user, *beside], clip, caption, k, why, about, music, place, seconds
+    )
     if picture is not None and clip is not None:
         draw_answers(picture, answers, f"{recommender.run.model.name} on {clip.name}")
     first, *others = answers

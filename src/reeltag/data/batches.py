@@ -45,7 +45,8 @@ class PostBatch:
     the caption's words in the training vocabulary, empty for models that read none;
     steps[name]: entries of sequences and grids; fields (B, F): codes of what is known about
     the user (`reeltag.data.profiles`), 0 for unknown; pieces: ids of what the caption's words
-    are made of (`reeltag.words.pieces`), no row where no model reads them.
+    are made of (`reeltag.words.pieces`), no row where no model reads them; contexts (B, 2) ids
+    of the music and the place (`reeltag.data.contexts`), -1 for unknown: so is what is left out.
     """
 
     users: Tensor
@@ -57,6 +58,11 @@ class PostBatch:
     fields: Tensor
     steps: Mapping[str, Steps] = field(default_factory=dict)
     pieces: Ragged = field(default_factory=Ragged.empty)
+    contexts: Tensor = field(default_factory=lambda: no_contexts(0))
+
+    def __post_init__(self) -> None:
+        if not len(self.contexts):
+            object.__setattr__(self, "contexts", no_contexts(len(self), self.users.device))
 
     def __len__(self) -> int:
         return len(self.users)
@@ -73,7 +79,13 @@ class PostBatch:
             self.fields.to(device),
             {name: steps.to(device) for name, steps in self.steps.items()},
             self.pieces.to(device),
+            self.contexts.to(device),
         )
+
+
+def no_contexts(count: int, device: torch.device | str = "cpu") -> Tensor:
+    """Ids (count, 2) of posts whose music and place nobody knows."""
+    return torch.full((count, 2), -1, device=device)
 
 
 class FeatureReader:
@@ -132,11 +144,13 @@ def single_post(
     words: NDArray[np.int64] | None = None,
     fields: Tensor | None = None,
     pieces: Sequence[int] = (),
+    contexts: Tensor | None = None,
 ) -> PostBatch:
     """Model input of one post outside any dataset; None marks a missing modality.
 
     `words` are ids of its caption's distinct words, -1 for those unknown; `fields` (F,) codes
-    of what is known about its user; `pieces` those of its caption (`reeltag.words.pieces`).
+    of what is known about its user; `pieces` those of its caption (`reeltag.words.pieces`);
+    `contexts` (1, 2) ids of its music and place.
     """
     vectors, present, steps = {}, {}, {}
     for name, manifest in manifests.items():
@@ -170,4 +184,5 @@ def single_post(
         fields=torch.zeros(1, 0, dtype=torch.int64) if fields is None else fields.view(1, -1),
         steps=steps,
         pieces=Ragged(torch.tensor(pieces, dtype=torch.int64), torch.tensor([0, len(pieces)])),
+        contexts=no_contexts(1) if contexts is None else contexts,
     )

@@ -18,7 +18,8 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from reeltag.data.batches import NO_TIME, FeatureReader, PostBatch
+from reeltag.data.batches import NO_TIME, FeatureReader, PostBatch, no_contexts
+from reeltag.data.contexts import CONTEXT_COLUMNS, Contexts
 from reeltag.data.dataset import Dataset
 from reeltag.data.feature import Feature, Kind, Manifest
 from reeltag.data.profiles import Fields
@@ -43,7 +44,8 @@ class Posts:
     vocabulary; outside (n,): how many of the post's hashtags the vocabulary lacks;
     times (n,) seconds since 1970 or `NO_TIME`; words: ids of the caption's distinct words
     that the vocabulary of words holds; fields (n, F): codes of what is known about the user;
-    pieces: of the caption's words (`reeltag.words.pieces`), empty where no model reads them.
+    pieces: of the caption's words (`reeltag.words.pieces`), empty where no model reads them;
+    contexts (n, 2): ids of music and place, or -1.
     """
 
     rows: Tensor
@@ -54,6 +56,11 @@ class Posts:
     words: Ragged
     fields: Tensor
     pieces: Ragged = field(default_factory=Ragged.empty)
+    contexts: Tensor = field(default_factory=lambda: no_contexts(0))
+
+    def __post_init__(self) -> None:
+        if not len(self.contexts):
+            object.__setattr__(self, "contexts", no_contexts(len(self), self.rows.device))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -69,6 +76,7 @@ class Posts:
             self.words.select(index),
             self.fields[index],
             self.pieces.select(index),
+            self.contexts[index],
         )
 
     def to(self, device: torch.device | str) -> Posts:
@@ -82,6 +90,7 @@ class Posts:
             self.words.to(device),
             self.fields.to(device),
             self.pieces.to(device),
+            self.contexts.to(device),
         )
 
 
@@ -99,6 +108,8 @@ class TrainingSet:
     reader: FeatureReader
     captions: pl.Series = field(repr=False)
     """Captions of the training posts (n,), hashtags already removed."""
+    contexts: Contexts = field(default_factory=Contexts)
+    """What the ids in `posts.contexts` mean."""
 
     @property
     def manifests(self) -> dict[str, Manifest]:
@@ -142,12 +153,13 @@ class Corpus:
         fields: Fields | None = None,
         reads: Kind = "vector",
         pieces: bool = False,
+        contexts: Contexts | None = None,
     ) -> None:
         """Number the posts of `dataset`.
 
         Args:
             features: names of the features to read; default those of the kind `reads`.
-            fields: of the users, those of a stored run; default those of the training part.
+            fields, contexts: those of a stored run; default those of the training part.
             hashtags, users: vocabularies of a stored run; default those of the training part.
             words: the vocabulary of caption words of a stored run, or whether to count one.
             pieces: read the pieces of captions' words too.
@@ -177,6 +189,7 @@ class Corpus:
         if fields is None:
             fields = Fields.fit(dataset.users.filter(pl.col("user").is_in(self.users.names)))
         self.fields = fields
+        self.contexts = Contexts.count(train) if contexts is None else contexts
         self.reader = FeatureReader(choose_features(dataset, features, reads))
 
     @cached_property
@@ -199,6 +212,7 @@ class Corpus:
             self.fields,
             self.reader,
             captions,
+            self.contexts,
         )
 
     def part(self, part: str) -> Posts:
@@ -207,7 +221,7 @@ class Corpus:
 
     def posts_at(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Posts:
         """The posts at `rows` of the dataset, numbered by this corpus's vocabularies."""
-        chosen = self.posts.select("user", "hashtags", "time")[rows]
+        chosen = self.posts.select("user", "hashtags", "time", *CONTEXT_COLUMNS)[rows]
         lengths = chosen["hashtags"].list.len().to_numpy().astype(np.int64)
         owner = torch.from_numpy(np.repeat(np.arange(len(rows)), lengths))
         ids = torch.from_numpy(
@@ -225,15 +239,16 @@ class Corpus:
             words=self._words_at(rows),
             fields=self.fields.codes(self.dataset.users, chosen["user"]),
             pieces=self._pieces_at(rows),
+            contexts=self.contexts.ids(chosen),
         )
 
     def with_validation(self, keep: bool = False) -> Corpus:
         """The same with the validation posts among the training posts, for a last fit.
 
         No hashtag enters or leaves, and hashtags and users keep their ids; users of validation
-        posts alone follow. Counts, words and what is known about users are taken anew. With `keep`
-        words keep their ids too, new ones following, and so do codes of what is known about users:
-        for what was trained with these ids.
+        posts alone follow. Counts, words, music, places and what is known of users are taken anew.
+        With `keep` words keep their ids too, new ones following, and so do codes of what is known
+        about users: for what was trained with these ids.
         """
         split = self.split.with_validation()
         train = split.visible(self.dataset.posts)[split.rows("train")]
@@ -293,6 +308,7 @@ def batch_of(
         posts.fields[index],
         steps,
         posts.pieces.select(index),
+        posts.contexts[index],
     )
 
 

@@ -50,6 +50,7 @@ def corpus_of(run: Run, dataset: Dataset) -> Corpus:
         run.fields,
         run.model.reads,
         run.model.needs_pieces,
+        run.contexts,
     )
     for name, manifest in corpus.reader.manifests.items():
         if manifest.fingerprint != run.manifests[name].fingerprint:

@@ -9,14 +9,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, dropout, relu
 
-from reeltag.data.batches import NO_TIME, PostBatch
+from reeltag.data.batches import PostBatch
+from reeltag.data.contexts import DAYS, HOURS, clock_of
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.models.contract import Encoded, Factorised, ModelConfig, Sizes, Trained, TrainingBatch
 from reeltag.models.layers.modalities import ModalityInput
 from reeltag.models.layers.users import UserVectors
-
-_HOURS, _DAYS = 24, 7
 
 
 class ConTagNetConfig(ModelConfig):
@@ -64,8 +63,8 @@ class ConTagNet(Factorised, Trained):
         c, D = config, config.dim
         self.input = ModalityInput(sizes.manifests)
         self.user = UserVectors(sizes.users, c.user_dim)
-        self.hour = nn.Parameter(torch.randn(_HOURS + 1, c.time_dim) * 0.1)
-        self.weekday = nn.Parameter(torch.randn(_DAYS + 1, c.time_dim) * 0.1)
+        self.hour = nn.Parameter(torch.randn(HOURS + 1, c.time_dim) * 0.1)
+        self.weekday = nn.Parameter(torch.randn(DAYS + 1, c.time_dim) * 0.1)
         self.content = nn.Linear(self.input.width, D)
         self.context = nn.Linear(c.user_dim + 2 * c.time_dim, D)
         self.joint = nn.Linear(2 * D, D)
@@ -103,12 +102,3 @@ class ConTagNet(Factorised, Trained):
         each = binary_cross_entropy_with_logits(logits, labels, reduction="none").sum(1)
         weight = 1 / carried.lengths.to(each.dtype)
         return (weight * each).sum() / weight.sum()
-
-
-def clock_of(times: Tensor) -> tuple[Tensor, Tensor]:
-    """Hour 0-23 and weekday (Monday 0) of seconds since 1970; 24 and 7 where unknown."""
-    hour = torch.div(times, 3600, rounding_mode="floor") % _HOURS
-    # 1970 began on a Thursday.
-    weekday = (torch.div(times, 86400, rounding_mode="floor") + 3) % _DAYS
-    unknown = times == NO_TIME
-    return hour.masked_fill(unknown, _HOURS), weekday.masked_fill(unknown, _DAYS)

@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from reeltag.data.batches import PostBatch
+from reeltag.data.batches import NO_TIME, PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.feature import Kind, Manifest
 from reeltag.data.ragged import Ragged
@@ -59,6 +59,10 @@ class Sizes:
     """Caption words known; 0 for models that read none."""
     fields: tuple[int, ...] = ()
     """Codes of each field of the users (`reeltag.data.profiles`)."""
+    contexts: tuple[int, int] = (0, 0)
+    """How many kinds of music and how many places are known."""
+    timed: bool = False
+    """Whether any training post has a time."""
 
     @staticmethod
     def of(training: TrainingSet) -> Sizes:
@@ -69,6 +73,8 @@ class Sizes:
             training.manifests,
             len(training.words),
             training.fields.widths,
+            training.contexts.widths,
+            bool((training.posts.times != NO_TIME).any()),
         )
 
 

@@ -16,6 +16,7 @@ from reeltag.models.bll import Bll
 from reeltag.models.caption_words import CaptionWords
 from reeltag.models.comparing import Comparing, Voting
 from reeltag.models.content_knn import ContentKnn
+from reeltag.models.context import Context
 from reeltag.models.contract import (
     Composed,
     Encoded,
@@ -49,7 +50,7 @@ SCORERS: dict[str, type[Observing]] = {
     scorer.name: scorer
     for scorer in (
         Popularity, UserHistory, Bll, OwnKnn, Ease, Ridge, TextKnn, ContentKnn, CaptionWords,
-        TagNames, TagMeaning, Related,
+        TagNames, TagMeaning, Related, Context,
     )
 }  # fmt: skip
 """Who takes part, by registered name; trained models (`TRAINED`) may join them."""

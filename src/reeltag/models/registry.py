@@ -13,6 +13,7 @@ from reeltag.models.blend import Blend
 from reeltag.models.bll import Bll
 from reeltag.models.caption_words import CaptionWords
 from reeltag.models.content_knn import ContentKnn
+from reeltag.models.context import Context
 from reeltag.models.contract import Model, ModelConfig, Sizes
 from reeltag.models.ease import Ease
 from reeltag.models.house import House
@@ -33,6 +34,7 @@ REGISTRY: dict[str, Entry] = {
     "content-knn": Entry(ContentKnn, "rule: hashtags of the most similar posts"),
     "bll": Entry(Bll, "Kowald et al., 2017: used often and lately by the user"),
     "caption-words": Entry(CaptionWords, "rule: hashtags that went with the caption's words"),
+    "context": Entry(Context, "rule: hashtags that went with the music, the place and the hour"),
     "text-knn": Entry(TextKnn, "rule: hashtags of the posts with the most similar captions"),
     "own-knn": Entry(OwnKnn, "rule: hashtags of the user's own most similar posts"),
     "tag-names": Entry(TagNames, "rule: hashtags whose names the caption spells"),

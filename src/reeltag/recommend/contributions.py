@@ -7,8 +7,8 @@ that raised the hashtag by a visible share, with a fact that this part rests on:
     own-knn    posts of the user like this one      similar    posts of alike content
     text-knn   posts of alike captions              word       words that went with it
     tag-names  what the caption spells of it        ease       hashtags that it goes with
-    ridge      posts like this one                  popular    how often everybody used it
-    agreement  how many scorers have it among their first
+    ridge      posts like this one                  context    posts with this music, place, hour
+    popular    how often everybody used it          agreement  how many scorers have it first
 
 What `ridge` added is shared out: its score is a sum of what the user's posts, posts like this
 one and all posts say. A part that has no such fact is left out, and so are parts that lowered
@@ -41,6 +41,7 @@ _KINDS = {
     "caption-words": "word",
 }
 """Reasons of several groups that rest on the same facts are one; others have their group's name."""
+_SHARED = {"music": "with this music", "place": "at this place", "hour": "at this hour"}
 Said = tuple[str, dict[str, Any]] | None
 
 
@@ -108,6 +109,8 @@ class ModelReasons:
                 means = "its name and its posts mean" if facts["posts"] else "its name means"
                 told = {"cosine": round(facts["cosine"], 3), "posts": facts["posts"]}
                 return f"{means} something like the caption", told
+            case "context":
+                return _with_context(facts)
             case "ridge" if "count" in facts:
                 return self._voted(facts, "of the", "most like this one")
             case "popular":
@@ -167,6 +170,13 @@ def _by_kind(
         for other, share in (shares or {kind: 1.0}).items():
             added[other] += share * value
     return added, known
+
+
+def _with_context(facts: Facts) -> Said:
+    first, *others = facts["contexts"]
+    verb = "carries" if first["posts"] == 1 else "carry"
+    text = f"{first['posts']} of {first['of']} posts {_SHARED[first['kind']]} {verb} it"
+    return text, {**first, **({"others": others} if others else {})}
 
 
 def _ridge_shares(facts: Facts) -> dict[str, float]:

@@ -23,7 +23,7 @@ from reeltag.models.explaining import Contributing
 from reeltag.recommend.contributions import ModelReasons
 from reeltag.recommend.heed import heeded
 from reeltag.recommend.look import Look, look_of
-from reeltag.recommend.posts import Values, check_observes, post_of, publish
+from reeltag.recommend.posts import Circumstances, Values, check_observes, post_of, publish
 from reeltag.recommend.reasons import Reason, Reasons
 from reeltag.training.evidence import Evidence, load_evidence
 from reeltag.training.run import Run, load_run
@@ -109,9 +109,12 @@ class Recommender:
         k: int = 10,
         explain: bool = True,
         profile: Mapping[str, Any] | None = None,
+        music: str | None = None,
+        place: str | None = None,
+        at: int | None = None,
     ) -> list[Recommendation]:
         """The k best hashtags for a post; see `answer` for warnings and timings."""
-        return self.answer(clip, caption, user, k, explain, profile).hashtags
+        return self.answer(clip, caption, user, k, explain, profile, music, place, at).hashtags
 
     def answer(
         self,
@@ -121,6 +124,9 @@ class Recommender:
         k: int = 10,
         explain: bool = True,
         profile: Mapping[str, Any] | None = None,
+        music: str | None = None,
+        place: str | None = None,
+        at: int | None = None,
     ) -> Answer:
         """Recommend hashtags for one post.
 
@@ -132,10 +138,12 @@ class Recommender:
             explain: add reasons.
             profile: what is known about the user (`{"gender": "f", "age": 23}`); each field
                 takes the place of what the run knows of it. Only models that read it look at it.
+            music, place: of the post, as they were written in the training data.
+            at: when it is published, in seconds since 1970; default now.
 
         Whatever is missing or cannot be read is scored as missing and said in `warnings`.
         """
-        return self.answers([user], clip, caption, k, explain, profile)[0]
+        return self.answers([user], clip, caption, k, explain, profile, music, place, at)[0]
 
     def answers(
         self,
@@ -145,6 +153,9 @@ class Recommender:
         k: int = 10,
         explain: bool = True,
         profile: Mapping[str, Any] | None = None,
+        music: str | None = None,
+        place: str | None = None,
+        at: int | None = None,
     ) -> list[Answer]:
         """What `answer` says of one post for each of `users`; the clip is read once.
 
@@ -153,13 +164,14 @@ class Recommender:
         if k < 1:
             raise ConfigError(f"Got k={k}, expected 1 or more.")
         text = strip(caption) if caption else ""
+        about = Circumstances(int(time.time()) if at is None else at, music, place)
         start = time.perf_counter()
         manifests = list(self.run.manifests.values())
         extracted = features_of(manifests, Path(clip) if clip else None, text or None)
         reading = time.perf_counter() - start
         return [
-            self._answer(user, extracted, text, k, explain, None if place else profile, reading)
-            for place, user in enumerate(users)
+            self._answer(user, extracted, text, about, k, explain, None if n else profile, reading)
+            for n, user in enumerate(users)
         ]
 
     def _answer(
@@ -167,6 +179,7 @@ class Recommender:
         user: str | None,
         extracted: Extracted,
         text: str,
+        about: Circumstances,
         k: int,
         explain: bool,
         profile: Mapping[str, Any] | None,
@@ -181,8 +194,8 @@ class Recommender:
         if extracted.values and not any(v is not None for v in extracted.values.values()):
             warnings.append("no feature of this post could be read: scored by its user alone")
         fields = self._fields(user_id, profile)
-        warnings += self._strange(fields, profile)
-        posts = post_of(self.run, user_id, extracted.values, text, int(time.time()), fields)
+        warnings += self._strange(fields, profile) + about.strange(self.run)
+        posts = post_of(self.run, user_id, extracted.values, text, about, fields)
         begin = time.perf_counter()
         ids, scores = self._rank(posts, k)
         scored = time.perf_counter()
@@ -192,7 +205,7 @@ class Recommender:
             seen = None if look is None else look.reason()
             heeds = heeded(self.run.model, posts, ids, self.run.manifests, extracted, text)
             reasons = [
-                [*counted, *(about for about in (heed, seen) if about is not None)]
+                [*counted, *(looked for looked in (heed, seen) if looked is not None)]
                 for counted, heed in zip(self._why(ids, posts, user_id, text), heeds, strict=True)
             ]
         names = self.run.hashtags.names
@@ -224,6 +237,8 @@ class Recommender:
         clip: Path | str | None = None,
         *,
         values: Values | None = None,
+        music: str | None = None,
+        place: str | None = None,
         at: int | None = None,
         post: str | None = None,
     ) -> None:
@@ -235,6 +250,7 @@ class Recommender:
             hashtags: as they are written; new ones can be recommended from now on.
             clip: a video file; None where there is none.
             values: its features by name, where they are known: clip and caption are not read.
+            music, place: of the post; new ones stay unknown.
             at: when, in seconds since 1970; default now.
             post: its id, for reasons.
 
@@ -253,7 +269,7 @@ class Recommender:
             [tag for tag in dict.fromkeys(tags) if tag],
             text,
             values,
-            int(time.time()) if at is None else at,
+            Circumstances(int(time.time()) if at is None else at, music, place),
             post or f"observed-{self._evidence.posts.height + 1}",
         )
 

@@ -2,7 +2,7 @@
 
 run.toml              what was trained on what, settings, features, versions, results
 model.safetensors     the model's tensors
-hashtags.parquet      vocabulary (name, training uses); users and words likewise
+hashtags.parquet      vocabulary (name, training uses); users, words, music and place likewise
 profiles.safetensors  codes of the known users' fields, whose meaning `run.toml` lists
 evidence/             what reasons are read from (`reeltag.training.evidence`)
 history.json          loss and validation metrics of each epoch
@@ -13,7 +13,7 @@ README.md             the model card
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 import reeltag
+from reeltag.data.contexts import CONTEXT_COLUMNS, Contexts
 from reeltag.data.corpus import Corpus
 from reeltag.data.feature import Manifest
 from reeltag.data.profiles import Fields
@@ -54,6 +55,7 @@ class Run:
     fields: Fields
     profiles: Tensor
     """Codes of the known users' fields (users, F)."""
+    contexts: Contexts = field(default_factory=Contexts)
 
     @property
     def manifests(self) -> dict[str, Manifest]:
@@ -76,6 +78,7 @@ def save_run(
     corpus.hashtags.save(path / "hashtags.parquet")
     corpus.users.save(path / "users.parquet")
     corpus.words.save(path / "words.parquet")
+    corpus.contexts.save(path)
     profiles = corpus.fields.codes(corpus.dataset.users, pl.Series(corpus.users.names))
     write_bytes(path / "profiles.safetensors", save({"codes": profiles.contiguous()}))
     return {
@@ -94,6 +97,7 @@ def save_run(
             "users": model.sizes.users,
             "hashtags": model.sizes.hashtags,
             "words": model.sizes.words,
+            "timed": model.sizes.timed,
             "training_posts": len(corpus.training.posts),
             "parameters": sum(p.numel() for p in model.parameters()),
         },
@@ -111,7 +115,7 @@ def save_run(
             for file in (
                 "model.safetensors",
                 "profiles.safetensors",
-                *(f"{name}.parquet" for name in VOCABULARIES),
+                *(f"{name}.parquet" for name in (*VOCABULARIES, *CONTEXT_COLUMNS)),
             )
         },
     }
@@ -138,8 +142,15 @@ def load_run(path: Path | str, device: str = "auto") -> Run:
         }
         counts = description["sizes"]
         fields = Fields.from_list(description["fields"])
+        contexts = Contexts.load(path)  # nothing is known in runs from before there were any
         sizes = Sizes(
-            counts["users"], counts["hashtags"], manifests, counts["words"], fields.widths
+            counts["users"],
+            counts["hashtags"],
+            manifests,
+            counts["words"],
+            fields.widths,
+            contexts.widths,
+            counts.get("timed", False),
         )
         model = build(description["model"], description["settings"], sizes)
         model.load_tensors(load_file(path / "model.safetensors"))
@@ -148,7 +159,7 @@ def load_run(path: Path | str, device: str = "auto") -> Run:
         raise RunError(f"{path} is damaged: {fault}. Train again.") from fault
     model = model.to(device_of(device)).eval()
     hashtags, users, words = (Vocabulary.load(path / f"{name}.parquet") for name in VOCABULARIES)
-    return Run(path, description, model, hashtags, users, words, fields, profiles)
+    return Run(path, description, model, hashtags, users, words, fields, profiles, contexts)
 
 
 def read_description(path: Path) -> dict[str, Any]:

@@ -16,6 +16,9 @@ class UserUses(nn.Module):
     A training post's own uses are taken off when that post is asked about, so that a post
     never finds itself in its user's history. Shapes: users (B,), own (B,) in; (B, hashtags)
     out, zeros for a user never seen.
+
+    So are the uses with anything else that posts have: with `owners`, `fit` and `observe` count
+    for the K of each post, numbered together, rather than for its user.
     """
 
     def __init__(self, users: int, hashtags: int) -> None:
@@ -33,13 +36,12 @@ class UserUses(nn.Module):
         self.register_buffer("own_offsets", torch.zeros(1, dtype=whole))
         self.register_buffer("own_tags", torch.zeros(0, dtype=whole))
 
-    def fit(self, training: TrainingSet) -> None:
-        """Count the uses of each user."""
+    def fit(self, training: TrainingSet, owners: Tensor | None = None) -> None:
+        """Count the uses of each user, or of each of a post's `owners` (n, K), -1 for none."""
         H = self.hashtags
-        posts, hashtags = training.triples
-        users = training.posts.users[posts]
-        known = users >= 0
-        keys, counts = torch.unique(users[known] * H + hashtags[known], return_counts=True)
+        users = training.posts.users if owners is None else owners
+        owner, tags = _pairs(users, training.posts.hashtags)
+        keys, counts = torch.unique(owner * H + tags, return_counts=True)
         history = Ragged.from_pairs(keys // H, keys % H, self.users)
         self.tags, self.offsets, self.uses = history.values, history.offsets, counts.float()
         own = training.posts.hashtags
@@ -70,12 +72,17 @@ class UserUses(nn.Module):
         self.offsets = Ragged(self.tags, self.offsets).longer(users).offsets
 
     def observe(self, users: Tensor, hashtags: Ragged) -> None:
-        """Count published posts too: their users (B,) and the hashtags each carries."""
-        owner = users[hashtags.row_of_value]
-        known = owner >= 0
+        """Count published posts too: their users (B,) or (B, K) and the hashtags each carries."""
         history, self.uses = with_pairs(
-            Ragged(self.tags, self.offsets), self.uses, owner[known], hashtags.values[known]
+            Ragged(self.tags, self.offsets), self.uses, *_pairs(users, hashtags)
         )
         self.tags, self.offsets = history.values, history.offsets
         own = Ragged(self.own_tags, self.own_offsets).joined(hashtags)
         self.own_tags, self.own_offsets = own.values, own.offsets
+
+
+def _pairs(owners: Tensor, hashtags: Ragged) -> tuple[Tensor, Tensor]:
+    """Each known owner (n,) or (n, K) of posts with each hashtag of its post, one after another."""
+    owner = owners.view(len(hashtags), -1)[hashtags.row_of_value]
+    known = owner >= 0
+    return owner[known], hashtags.values.unsqueeze(1).expand_as(owner)[known]
