@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ import torch
 
 from benchmarks.measure import figure, p99_ms
 from reeltag.data.dataset import Dataset
-from reeltag.data.feature import Feature, Manifest
+from reeltag.data.feature import Feature
 from reeltag.data.splits import SplitRecipe, make_split
 from reeltag.evaluation.protocols import judge
 from reeltag.evaluation.ranking import top_k
 from reeltag.experiments.train import Trainee, fit, prepare, refit
+from reeltag.features.base import CaptionExtractor
+from reeltag.features.registry import EXTRACTORS
 from reeltag.runtime import peak_rss_mb, set_threads
 
 POSTS, USERS, HASHTAGS, WORDS, WIDTH = 18_000, 1_450, 23_054, 20_000, 384
@@ -63,6 +66,19 @@ def _speed(trainee: Trainee) -> dict[str, dict[str, Any]]:
     }
 
 
+class _Drawn(CaptionExtractor):
+    """Random vectors, for captions and for names: they cost what sentence vectors cost."""
+
+    name, kind, shape = "drawn", "vector", (WIDTH,)
+
+    def __init__(self, options: Mapping[str, Any], threads: int) -> None:
+        super().__init__()
+
+    def extract(self, captions: Sequence[str]) -> list[np.ndarray | None]:
+        rng = np.random.default_rng(len(captions))
+        return list(rng.standard_normal((len(captions), WIDTH), dtype=np.float32))
+
+
 def _dataset(path: Path) -> Dataset:
     """Users with habits, captions of Zipf words, hashtags of habit, words and chance."""
     rng = np.random.default_rng(0)
@@ -71,8 +87,9 @@ def _dataset(path: Path) -> Dataset:
     words = _zipf(rng, WORDS, (POSTS, 15))
     words[rng.random(words.shape) < 0.2] = -1
     spoken = words[:, :2] % HASHTAGS
-    tags = np.concatenate([habits[users, :2], spoken, _zipf(rng, HASHTAGS, (POSTS, 1))], 1)
-    kept = rng.random(tags.shape) < 0.45
+    rare = rng.permutation(3 * POSTS).reshape(POSTS, 3) % HASHTAGS
+    tags = np.concatenate([habits[users, :2], spoken, rare], 1)
+    kept = rng.random(tags.shape) < np.array([0.45] * 4 + [1.0] * 3)
     names = np.array([f"tag{_spelled(n)}" for n in range(HASHTAGS)])
     spelled = np.array([*(_spelled(n) for n in range(WORDS)), ""])
     frame = pl.DataFrame(
@@ -81,16 +98,14 @@ def _dataset(path: Path) -> Dataset:
             "user": [f"u{n}" for n in users],
             "caption": [" ".join(row) for row in spelled[words].tolist()],
             "hashtags": [
-                sorted({*names[row[mask]].tolist()}) or [str(names[row[0]])]
-                for row, mask in zip(tags, kept, strict=True)
+                sorted({*names[row[mask]].tolist()}) for row, mask in zip(tags, kept, strict=True)
             ],
         }
     )
-    manifest = Manifest(
-        "textual-random", "textual", "random", "vector", (WIDTH,), "float32", "caption"
-    )
-    vectors = rng.standard_normal((POSTS, WIDTH), dtype=np.float32)
-    feature = Feature(manifest, vectors, np.ones(POSTS, bool))
+    EXTRACTORS["textual"]["drawn"] = _Drawn
+    drawn = _Drawn({}, 1)
+    vectors = np.stack(drawn.extract(frame["caption"].to_list()))
+    feature = Feature(drawn.manifest(), vectors, np.ones(POSTS, bool))
     dataset = Dataset.create(path, frame, source={"format": "generated"}, features=[feature])
     make_split(dataset, "main", SplitRecipe())
     return dataset
