@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -191,14 +190,9 @@ class Shortlisting(nn.Module):
 
 def _best(scores: Tensor, most: int) -> Tensor:
     """Columns of the largest along the last dimension, best first."""
-    width = scores.shape[-1]
-    if most >= width:  # all of them: the order of equal ones is that of columns
+    if most >= scores.shape[-1]:  # all of them: the order of equal ones is that of columns
         return torch.argsort(scores, dim=-1, descending=True, stable=True)
-    if scores.device.type != "cpu":
-        return torch.topk(scores, most, dim=-1).indices
-    # NumPy parts off the largest of many columns in half of torch's time.
-    best = torch.from_numpy(np.argpartition(scores.numpy(), width - most)[..., width - most :])
-    return best.gather(-1, torch.topk(scores.gather(-1, best), most).indices)
+    return torch.topk(scores, most, dim=-1).indices
 
 
 def _places(first: Tensor, asked: Tensor, hashtags: int) -> Tensor:
