@@ -3,7 +3,7 @@
 18,000 posts by 1,450 users, captions of some twelve words and a sentence vector each, as a set of
 tweets has; the catalogue is as long as GCN-PHR's on YFCC100M. Search is for a caption's nearest
 100 posts by the pieces of its words, exactly, among more and more posts: as in tweets, a post
-has some hundred terms, and the lists of its terms are .7 times as long as there are posts.
+has some hundred terms, whose lists are together two thirds as long as there are posts.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _searched(posts: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     share = np.cumsum(1 / np.arange(1, TERMS + 1))
     terms = np.searchsorted(share / share[-1], rng.random((posts, A_POST)))
-    keys = torch.from_numpy(np.arange(posts)[:, None] * TERMS + terms).unique()
+    keys = torch.from_numpy(np.unique(np.arange(posts)[:, None] * TERMS + terms))
     listed = Ragged.from_pairs(keys // TERMS, keys % TERMS, posts)
     index = Postings()
     index.fit(listed)
@@ -143,7 +143,7 @@ def _dataset(path: Path) -> Dataset:
     )
     EXTRACTORS["textual"]["drawn"] = _Drawn
     drawn = _Drawn({}, 1)
-    vectors = np.stack(drawn.extract(frame["caption"].to_list()))
+    vectors = np.array(drawn.extract(frame["caption"].to_list()))
     feature = Feature(drawn.manifest(), vectors, np.ones(POSTS, bool))
     dataset = Dataset.create(path, frame, source={"format": "generated"}, features=[feature])
     make_split(dataset, "main", SplitRecipe())
