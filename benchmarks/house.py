@@ -28,6 +28,7 @@ from reeltag.evaluation.ranking import top_k
 from reeltag.experiments.train import Trainee, fit, prepare, refit
 from reeltag.features.base import CaptionExtractor
 from reeltag.features.registry import EXTRACTORS
+from reeltag.models.house import House
 from reeltag.models.layers.postings import Postings
 from reeltag.models.observing import Observing
 from reeltag.runtime import peak_rss_mb, set_threads
@@ -46,6 +47,7 @@ def main() -> dict[str, dict[str, Any]]:
         corpus, model = prepare(dataset, "main", "reeltag", {})
         trainee = refit(fit(corpus, model, "reeltag", {}, Path(folder) / "run"))
         fitting = time.perf_counter() - start
+        assert isinstance(trainee.model, House)
         scorers = trainee.model.scorers
         return {
             "house_fit": figure(
