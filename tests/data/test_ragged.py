@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from unittest.mock import patch
 
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reeltag.data import ragged as module
 from reeltag.data.ragged import Ragged, inserted
 
 lists = st.lists(st.lists(st.integers(0, 9), max_size=5), min_size=1, max_size=8)
@@ -75,5 +77,6 @@ def test_inserted(table: list[int], data: st.DataObject) -> None:
     for number, place in reversed(list(enumerate(places))):
         expected.insert(place, 10 + number)
     entries = 10 + torch.arange(len(places))
-    found = inserted(torch.tensor(table), torch.tensor(places, dtype=torch.int64), entries)
+    with patch.object(module, "_STRETCH", data.draw(st.sampled_from([1, 2, 1000]))):
+        found = inserted(torch.tensor(table), torch.tensor(places, dtype=torch.int64), entries)
     assert found.tolist() == expected

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from reeltag.data.ragged import Ragged
-from reeltag.models.layers import postings
+from reeltag.models.layers import list_sums, postings
 from reeltag.models.layers.postings import Postings, Shares
 from tests.models.captioned import idf_vectors, rows_of
 
@@ -22,7 +22,7 @@ def random_rows(count: int, terms: int, seed: int) -> Ragged:
 
 @pytest.mark.parametrize("at_once", [1, 20, 1 << 24])
 def test_cosines_are_those_of_dense_vectors(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
-    monkeypatch.setattr(postings, "_AT_ONCE", at_once)
+    monkeypatch.setattr(list_sums, "_AT_ONCE", at_once)
     train, posts = random_rows(30, 40, 0), random_rows(9, 50, 1)
     index = Postings()
     index.fit(train)

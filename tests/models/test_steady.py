@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import normalize
 
-from reeltag.models.layers.steady import on_grid
+from reeltag.models.layers.steady import GridProduct, on_grid
 
 
 def test_products_on_the_grid_are_exact_in_any_order() -> None:
@@ -21,3 +21,15 @@ def test_half_precision_holds_the_grid() -> None:
     vectors = on_grid(normalize(torch.randn(40, 384, generator=torch.Generator().manual_seed(1))))
     assert torch.equal(vectors.half().float(), vectors)
     assert torch.equal(on_grid(torch.tensor([1.0, -1.0])).half().float(), torch.tensor([1.0, -1.0]))
+
+
+def test_grid_products_are_near_and_show_no_batch() -> None:
+    numbers = torch.Generator().manual_seed(2)
+    left, right = torch.randn(50, 64, generator=numbers), torch.randn(64, 300, generator=numbers)
+    product = GridProduct()
+    found = product(left, right)
+    lengths = left.norm(dim=1, keepdim=True) * right.norm(dim=0)
+    assert ((found - left @ right).abs() < 1e-3 * lengths).all()
+    assert torch.equal(torch.cat([product(row, right) for row in left.split(1)]), found)
+    assert torch.equal(product(left, 2 * right), 2 * found)
+    assert not product(0 * left, right).any()

@@ -15,6 +15,7 @@ from reeltag.errors import MissingFeatureError
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import NAMED, Explaining, Facts
 from reeltag.models.layers.growing import with_pairs
+from reeltag.models.layers.list_sums import ListSums
 from reeltag.models.observing import Observing
 
 
@@ -55,6 +56,7 @@ class CaptionWords(Explaining, Observing):
                 "caption-words reads captions, but no word is in two or more of the training "
                 "captions. Models that read no captions: popularity, user-history, content-knn."
             )
+        self._sums = ListSums()
         whole = torch.int64
         self.buffer("popular", torch.zeros(sizes.hashtags))
         self.buffer("word_posts", torch.ones(sizes.words))
@@ -90,22 +92,21 @@ class CaptionWords(Explaining, Observing):
 
     def score_all(self, encoded: Encoded) -> Tensor:
         padded, own = encoded["words"], encoded["own"]
-        B, H = len(padded), self.sizes.hashtags
+        B = len(padded)
         row, place = (padded >= 0).nonzero(as_tuple=True)
         word = padded[row, place]
         itself = (own >= 0)[row].float()
         weight = self.idf[word] / (self.word_posts[word] - itself + self.config.smoothing)
         zeros = weight.new_zeros(B)
         prior = 1 + self.config.smoothing * zeros.index_add(0, row, weight)
-        scores = self.popular * prior.unsqueeze(1)
-        where, of = Ragged(self.pair_tags, self.pair_offsets).positions(word)
-        flat = row[of] * H + self.pair_tags[where]
-        scores.view(-1).index_add_(0, flat, weight[of] * self.pair_posts[where])
+        pairs = Ragged(self.pair_tags, self.pair_offsets)
+        scores = self._sums(pairs, self.pair_posts, self.sizes.hashtags, B, row, word, weight)
+        scores.addcmul_(self.popular, prior.unsqueeze(1))
         inside = (own >= 0).nonzero().squeeze(1)
         where, of = Ragged(self.own_tags, self.own_offsets).positions(own[inside])
         total = zeros.index_add(0, row, weight)[inside]
         scores[inside[of], self.own_tags[where]] -= total[of]
-        return scores / (1 + zeros.index_add(0, row, self.idf[word])).unsqueeze(1)
+        return scores.div_((1 + zeros.index_add(0, row, self.idf[word])).unsqueeze(1))
 
     def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
         """`words` that add most to the score: the `word`, `posts` of the `of` with it carry it."""

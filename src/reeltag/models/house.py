@@ -66,7 +66,11 @@ class HouseConfig(ModelConfig):
     refit: bool = True
     """Whether scorers look at the validation posts too, once the trees have learned from them."""
     candidates: int = Field(150, ge=1)
-    """Hashtags of a post that the trees put in order."""
+    """Hashtags of a post that the trees look at."""
+    finalists: int = Field(40, ge=1)
+    """Candidates that all trees put in order: the best by the first `early` trees."""
+    early: int = Field(30, ge=1)
+    """Trees that choose the finalists."""
     rounds: int = Field(300, ge=1)
     """Trees."""
     leaves: int = Field(15, ge=2)
@@ -88,13 +92,14 @@ class House(Refitting, Composed, Contributing, Observing):
     """The house model: a stack of scorers that are cheap, exact and different from each other.
 
         fused(post, j)  reciprocal-rank fusion of all scorers            (`Shortlisting`)
-        score(post, j)  σ(a·trees(features of post and j) + b)  for the best of fused
+        score(post, j)  σ(a·trees(features of post and j) + b)  for the best of the best of fused
                         fused(post, j) - 1 < 0                  for all others
 
     Scorers look at training posts alone. The trees (`RankingTrees`) learn on the validation
     posts, which no scorer has seen, how much each scorer is to be believed and where: what is
     learned on posts that the scorers have seen trusts them far too much. So a validation
     figure of this model is one of posts it learned from; only the test part judges it.
+    The first few trees say which of a post's candidates all trees put in order.
 
     The score of one of the best is the chance that the post's user takes it: a and b (`Chances`)
     are fitted to validation posts in two halves, each scored by trees grown on the other half.
@@ -246,12 +251,21 @@ class House(Refitting, Composed, Contributing, Observing):
         found = self.shortlisted(encoded)
         if not self.trees.grown:
             return found.fused
-        ordered = self.chances(self.trees(found.features))
-        return (found.fused - 1).scatter(1, found.candidates, ordered)
+        last = self._finalists(found)
+        ordered = self.chances(self.trees(last.features))
+        return (found.fused - 1).scatter_(1, last.candidates, ordered)
+
+    def _finalists(self, found: Shortlisted) -> Shortlisted:
+        """The candidates that all trees put in order."""
+        best = self.trees.best(found.features, self.config.early, self.config.finalists)
+        wide = best.unsqueeze(2).expand(-1, -1, found.features.shape[2])
+        return Shortlisted(
+            found.fused, found.candidates.gather(1, best), found.features.gather(1, wide)
+        )
 
     @torch.no_grad()
     def contributions(self, encoded: Encoded, hashtags: Tensor) -> Contributions:
-        """Of the trees' output; of what is no candidate, or where no tree is grown, of `fused`.
+        """Of the trees' output; of what is no finalist, or where no tree is grown, of `fused`.
 
         The groups are the scorers; `agreement` (the fused score as the trees see it), `history`
         and `popular` (counts), and `post` (what is the same for all hashtags of the post).
@@ -268,7 +282,7 @@ class House(Refitting, Composed, Contributing, Observing):
         values[..., groups.index("popular")] = self.shortlisting.little().cpu()[hashtags].double()
         base = values.new_zeros(hashtags.shape)
         if self.trees.grown:
-            found = self.shortlisted(encoded, scores)
+            found = self._finalists(self.shortlisted(encoded, scores))
             inside, place = (found.candidates.cpu().unsqueeze(1) == wide).max(2)
             rows = place.unsqueeze(2).expand(-1, -1, len(columns))
             parts = self.trees.contributions(found.features.cpu().gather(1, rows))
@@ -349,8 +363,9 @@ class House(Refitting, Composed, Contributing, Observing):
         return other
 
     def bytes_per_post(self) -> int:
-        own = 32 * len(self.scorers) * self.sizes.hashtags
-        return super().bytes_per_post() + own + sum(s.bytes_per_post() for _, s in self._each())
+        # All scores are kept, but what makes them only while one scorer is at work.
+        own = (4 * len(self.scorers) + 32) * self.sizes.hashtags
+        return super().bytes_per_post() + own + max(s.bytes_per_post() for _, s in self._each())
 
     def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
         super().grow(users, hashtags)

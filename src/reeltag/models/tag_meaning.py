@@ -59,7 +59,7 @@ class TagMeaning(Explaining, Observing):
         self.directions: Tensor
         self.uses: Tensor
         self.buffer("mean", torch.zeros(dim))
-        self.buffer("directions", torch.zeros(sizes.hashtags, dim, dtype=torch.float16))
+        self.buffer("directions", torch.zeros(sizes.hashtags, dim))
         self.buffer("lengths", torch.zeros(sizes.hashtags))
         self.buffer("uses", torch.zeros(sizes.hashtags))
         self.buffer("backoff", torch.zeros(sizes.hashtags))
@@ -90,7 +90,7 @@ class TagMeaning(Explaining, Observing):
             self.uses.index_add_(0, tags.values, posts.present[name][owner].float())
         table /= (m + self.uses).unsqueeze(1)
         self.lengths = table.norm(dim=1)
-        self.directions = on_grid(normalize(table, dim=1)).half()
+        self.directions = on_grid(normalize(table, dim=1))
         self.backoff = by_use(self.uses, 1e-6)
         own = training.posts.hashtags
         self.own_offsets, self.own_tags = own.offsets.clone(), own.values.clone()
@@ -106,7 +106,8 @@ class TagMeaning(Explaining, Observing):
 
     def score_all(self, encoded: Encoded) -> Tensor:
         x, p = encoded["vectors"], self.config.power
-        scores: Tensor = x @ self.directions.float().T * self.lengths.pow(1 - p)
+        scores: Tensor = x @ self.directions.float().T  # float16 in older runs
+        scores *= self.lengths.pow(1 - p)
         rows = ((encoded["own"] >= 0) & x.any(1)).nonzero().squeeze(1)
         if len(rows):
             where, of = Ragged(self.own_tags, self.own_offsets).positions(encoded["own"][rows])
@@ -117,7 +118,7 @@ class TagMeaning(Explaining, Observing):
             scores[rows[of], tags] = (mine * others).sum(1) / others.norm(dim=1).clamp(
                 min=1e-6
             ).pow(p)
-        return self.backoff + scores
+        return scores.add_(self.backoff)
 
     def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
         """`cosine` of the caption with what the name and the posts mean; how many `posts`."""
@@ -151,9 +152,8 @@ class TagMeaning(Explaining, Observing):
         self.uses = self.uses.index_add(0, hashtags.values, there)
         means = sums / (self.config.prior + self.uses[tags]).unsqueeze(1)
         self.lengths = self.lengths.index_copy(0, tags, means.norm(dim=1))
-        self.directions = self.directions.index_copy(
-            0, tags, on_grid(normalize(means, dim=1)).half()
-        )
+        directions = on_grid(normalize(means, dim=1)).to(self.directions.dtype)
+        self.directions.index_copy_(0, tags, directions)  # in place: it is by far the largest
         self.backoff = by_use(self.uses, 1e-6)
         own = Ragged(self.own_tags, self.own_offsets).joined(hashtags)
         self.own_tags, self.own_offsets = own.values, own.offsets

@@ -59,7 +59,7 @@ def with_pairs(
     held = near.row_of_value * width + near.values
     keys, times = torch.unique(of * width + columns, return_counts=True)
     row, place = keys // width, torch.searchsorted(held, keys)
-    old = torch.isin(keys, held)
+    old = torch.cat([held, held.new_full((1,), -1)])[place] == keys
     place = place + (pairs.offsets[chosen] - near.offsets[:-1])[row]
     counts = counts.index_add(0, place[old], times[old].to(counts.dtype))
     new = ~old

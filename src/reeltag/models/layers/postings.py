@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from scipy import sparse
 from torch import Tensor, nn
 
 from reeltag.data.ragged import Ragged, inserted, spans
+from reeltag.models.layers.list_sums import ListSums
 
-_AT_ONCE = 1 << 24
-"""Entries of the index looked at in one go."""
 _ALWAYS = 100
 """A term of so few posts is never too frequent."""
 
@@ -31,7 +29,7 @@ class TermIndex(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self._made: tuple[tuple[Tensor, ...], sparse.csr_matrix] | None = None
+        self._sums = ListSums()
         whole = torch.int64
         self.terms: Tensor
         self.offsets: Tensor
@@ -69,33 +67,9 @@ class TermIndex(nn.Module):
         return owner[found], place[found]
 
     def score(self, posts: int, owner: Tensor, term: Tensor, weight: Tensor) -> Tensor:
-        """Σ over common terms of weight · weight in the index: (posts, rows).
-
-        `owner` ascends. On the CPU it is a product of sparse matrices, which adds up the terms
-        of a post in their order, as the loop over blocks of the index does.
-        """
-        count = int(self.count)
-        if self.weights.device.type == "cpu":
-            offsets = torch.searchsorted(owner, torch.arange(posts + 1))
-            asked = sparse.csr_matrix(
-                (weight.numpy(), term.int().numpy(), offsets.int().numpy()),
-                shape=(posts, len(self.terms)),
-            )
-            settled = (asked @ self._table(count)).toarray()
-            return self._with_recent(torch.from_numpy(settled), owner, term, weight)
-        scores = torch.zeros(posts, count, device=self.weights.device)
-        if not len(term) or not count:
-            return scores
+        """Σ over common terms of weight · weight in the index: (posts, rows). `owner` ascends."""
         lists = Ragged(self.rows, self.offsets)
-        ends = torch.cumsum(lists.lengths[term], 0)
-        start = 0
-        while start < len(term):  # as many terms at once as a bounded number of entries allows
-            before = ends[start - 1] if start else ends.new_zeros(())
-            end = max(start + 1, int(torch.searchsorted(ends, before + _AT_ONCE, right=True)))
-            where, of = lists.positions(term[start:end])
-            flat = owner[start:end][of] * count + self.rows[where]
-            scores.view(-1).index_add_(0, flat, weight[start:end][of] * self.weights[where])
-            start = end
+        scores = self._sums(lists, self.weights, int(self.count), posts, owner, term, weight)
         return self._with_recent(scores, owner, term, weight)
 
     def _with_recent(self, scores: Tensor, owner: Tensor, term: Tensor, weight: Tensor) -> Tensor:
@@ -108,16 +82,6 @@ class TermIndex(nn.Module):
             flat = owner[of] * count + self.recent_rows[where]
             scores.view(-1).index_add_(0, flat, weight[of] * self.recent_weights[where])
         return scores
-
-    def _table(self, count: int) -> sparse.csr_matrix:
-        """The index (terms, rows) as scipy has it, made again when it was replaced."""
-        parts = self.weights, self.rows, self.offsets
-        if self._made is None or any(a is not b for a, b in zip(self._made[0], parts, strict=True)):
-            arrays = tuple(part.numpy() for part in parts)
-            table = sparse.csr_matrix(arrays, shape=(len(self.terms), count), copy=False)
-            self._made = parts, table
-        self._made[1].resize(len(self.terms), count)  # rows that were added since have no entry
-        return self._made[1]
 
     def append(self, rows: int, owner: Tensor, term: Tensor, weight: Tensor) -> None:
         """Keep (m,) entries of so many further rows; `owner` counts these from 0."""

@@ -22,7 +22,7 @@ class RankingTrees(nn.Module):
     equal trees: the seed is fixed, and so is the order in which numbers are added up.
 
     Shapes: features (n, C, F) and grades (n, C) in to learn, features in, (n, C) out;
-    `contributions` of features (n, C, F + 1).
+    `contributions` of features (n, C, F + 1), `best` of features (n, most) positions.
     Raises `MissingExtraError` where LightGBM is needed and not installed.
     """
 
@@ -68,6 +68,18 @@ class RankingTrees(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return self._predict(features, 1).squeeze(2).to(features)
+
+    def best(self, features: Tensor, rounds: int, most: int) -> Tensor:
+        """Which `most` of a group's C rows the first `rounds` trees put first; of C, if fewer.
+
+        Most rows are settled by few trees: all trees need look at the best of them alone.
+        """
+        n, C, _ = features.shape
+        if most >= C:
+            return torch.arange(C, device=features.device).expand(n, C)
+        early = self._predict(features, 1, num_iteration=rounds).squeeze(2)
+        order = torch.argsort(early, dim=1, descending=True, stable=True)
+        return order[:, :most].sort(1).values.to(features.device)
 
     def contributions(self, features: Tensor) -> Tensor:
         """What each feature adds, and last the mean: they sum to the output. Float64, on the CPU.
