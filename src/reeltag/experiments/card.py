@@ -11,6 +11,11 @@ _LEARNED = (
     "The model was adjusted to these very posts, so these figures flatter it: "
     "`reeltag evaluate` on the test part judges it."
 )
+_ORDER = "Scores order hashtags for one post; they are no probabilities."
+_PROBABLE = (
+    "Scores above 0 are estimated chances that a hashtag is right for the post, as often as on the "
+    "validation posts; those of other posts, users or times may be further off."
+)
 
 
 def model_card(run: dict[str, Any]) -> str:
@@ -18,7 +23,8 @@ def model_card(run: dict[str, Any]) -> str:
     data, split, sizes, results = run["dataset"], run["split"], run["sizes"], run["results"]
     on, metrics = results["on"], results["metrics"]
     features = run["features"]
-    chosen = issubclass(entry_of(run["model"]).model, Validated)
+    model = entry_of(run["model"]).model
+    chosen = issubclass(model, Validated)
     lines = [
         f"# {run['model']} on {data['name']}",
         "",
@@ -54,7 +60,7 @@ def model_card(run: dict[str, Any]) -> str:
         "## Limits",
         "",
         "It recommends hashtags of its training posts only, and it repeats their habits and "
-        "biases. Scores order hashtags for one post; they are no probabilities.",
+        f"biases. {_PROBABLE if model.probable else _ORDER}",
         "",
     ]
     return "\n".join(lines)

@@ -122,6 +122,8 @@ class Model(nn.Module, ABC):
     """The model reads what those words are made of (`PostBatch.pieces`)."""
     seeded: ClassVar[bool] = False
     """A run's seed changes what is fitted."""
+    probable: ClassVar[bool] = False
+    """Scores above 0 are chances that a hashtag is right, if validation posts were there."""
 
     def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
         super().__init__()

@@ -124,6 +124,7 @@ class House(Refitting, Composed, Contributing, Observing):
     name = "reeltag"
     Config = HouseConfig
     seeded = True
+    probable = True
     needs_words = True
     needs_pieces = True
     config: HouseConfig
