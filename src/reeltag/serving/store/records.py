@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from numpy.typing import NDArray
@@ -113,8 +114,10 @@ def check_shown(shown: Shown) -> None:
     """Raises `InputError` where a recommendation holds what cannot be stored."""
     check_text("a recommendation's id", shown.id, ID_CHARS)
     check_text("a run", shown.run)
-    for tag, _ in shown.hashtags:
+    for tag, score in shown.hashtags:
         check_text("a hashtag", tag)
+        if not isfinite(score):
+            raise InputError(f"Got score {score} of a hashtag, expected a finite number.")
     _check_common(shown)
 
 
