@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
+from time import monotonic, sleep
 from typing import Any, TypeVar
 
 from alembic import command
@@ -34,6 +35,9 @@ WAIT = 30
 """Seconds until a lock, a connection or a server that does not answer is an error."""
 TURN = 7_331_502_174
 """The advisory lock of who writes to a PostgreSQL store."""
+
+_ALEMBIC = Lock()
+"""Alembic keeps what it works on in its modules: one migration at a time."""
 
 
 class Database:
@@ -101,7 +105,7 @@ class Database:
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
         change = command.downgrade if revision == "base" else command.upgrade
         try:
-            with self._told("migrated"), self._writing(True) as connection:
+            with self._told("migrated"), _ALEMBIC, self._writing(True) as connection:
                 config.attributes["connection"] = connection
                 change(config, revision)
         except CommandError as fault:
@@ -111,14 +115,29 @@ class Database:
             ) from fault
 
     def scrub(self) -> None:
-        """Empty SQLite's log, in which removed rows still stand. PostgreSQL does that by itself."""
-        if self.embedded:
-            with self._told("scrubbed"):
-                raw = self._engine.raw_connection()
-                try:
-                    raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                finally:
-                    raw.close()
+        """Empty SQLite's log, in which removed rows still stand. PostgreSQL tends its own.
+
+        Raises `StoreError` where somebody reads an older state for so long that it cannot be.
+        """
+        if not self.embedded:
+            return
+        until = monotonic() + WAIT
+        while not self._empty_log():  # somebody else is at it, or reads
+            if monotonic() > until:
+                raise StoreError(
+                    f"What was removed from {self.name} still stands in its log, since somebody "
+                    f"reads an older state. Expected that to end within {WAIT} s: try again later."
+                )
+            sleep(0.01)
+
+    def _empty_log(self) -> bool:
+        with self._told("scrubbed"):
+            raw = self._engine.raw_connection()
+            try:
+                busy, *_ = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                raw.close()
+        return not busy
 
     def _write_on(self) -> None:
         """Commit what is ordered, all that waits at a time, until None is."""

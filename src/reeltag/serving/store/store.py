@@ -227,7 +227,7 @@ class Store:
         user, and failures go. SQLite's file keeps no byte of them; PostgreSQL overwrites removed
         rows when it vacuums, and its own backups are its owner's. What stays is a tombstone, so
         that the run's training posts of the user are not used either; posts published later
-        count as those of somebody new.
+        count as those of somebody new. After a `StoreError` it may be called again.
         """
         theirs = of_user(POSTS, tenant, user)
         came_from = RECOMMENDATIONS.c.id.in_(select(POSTS.c.recommendation).where(*theirs))

@@ -41,6 +41,7 @@ POSTS = Table(
     Column("recommendation", Text),
     Column("accepted", Integer),  # rank of the best recommended hashtag used; 0: none was
     UniqueConstraint("tenant", "post", name="posts_by_name"),
+    Index("posts_by_tenant", "tenant", "number"),
     Index("posts_by_user", "tenant", "user"),
     Index("posts_by_stored", "stored"),
     sqlite_autoincrement=True,  # a number is never used again, not even the last one's

@@ -58,6 +58,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sqlite_autoincrement=True,
     )
+    op.create_index("posts_by_tenant", "posts", ["tenant", "number"])
     for table in ("posts", "recommendations", "failures"):
         op.create_index(f"{table}_by_user", table, ["tenant", "user"])
         op.create_index(f"{table}_by_stored", table, ["stored"])
