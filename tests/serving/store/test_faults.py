@@ -127,6 +127,12 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_database_that_cannot_keep_every_hashtag(postgres: Server) -> None:
+    postgres.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    with pytest.raises(StoreError, match="LATIN1, expected UTF8"):
+        Store.open(postgres.url("latin"))
+
+
 def test_a_file_that_is_no_store(tmp_path: Path) -> None:
     file = tmp_path / "it.sqlite"
     file.write_bytes(b"not a database, whatever its name says" * 100)

@@ -106,6 +106,7 @@ class Database:
         change = command.downgrade if revision == "base" else command.upgrade
         try:
             with self._told("migrated"), _ALEMBIC, self._writing(True) as connection:
+                self._check_encoding(connection)
                 config.attributes["connection"] = connection
                 change(config, revision)
         except CommandError as fault:
@@ -113,6 +114,16 @@ class Database:
                 f"The tables of {self.name} are of a revision this version does not know "
                 f"({fault}). Expected ones it or an older version made: update ReelTag."
             ) from fault
+
+    def _check_encoding(self, connection: Connection) -> None:
+        if self.embedded:
+            return
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+        if encoding != "UTF8":
+            raise StoreError(
+                f"{self.name} keeps text as {encoding}, expected UTF8, which has every hashtag: "
+                "CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0."
+            )
 
     def scrub(self) -> None:
         """Empty SQLite's log, in which removed rows still stand. PostgreSQL tends its own.
