@@ -120,14 +120,18 @@ class ModelReasons:
                 return text.format(**facts), facts
         return None
 
-    def _posts(self, positions: list[int]) -> list[str]:
-        return [self.evidence.posts["post"][position] for position in positions]
+    def _posts(self, positions: list[int], cosines: list[float]) -> list[tuple[str, float]]:
+        """Those posts whose ids are known, with their cosines."""
+        posts = self.evidence.posts["post"]
+        pairs = zip((posts[place] for place in positions), _rounded(cosines), strict=True)
+        return [(post, cosine) for post, cosine in pairs if post is not None]
 
     def _voted(self, facts: Facts, whose: str, which: str) -> Said:
         count, of = facts["count"], facts["of"]
         verb = "carries" if count == 1 else "carry"
         text = f"{count} {whose} {of} post{'s' if of > 1 else ''} {which} {verb} it"
-        posts, cosines = self._posts(facts["positions"]), _rounded(facts["cosines"])
+        known = self._posts(facts["positions"], facts["cosines"])
+        posts, cosines = [post for post, _ in known], [cosine for _, cosine in known]
         return text, {"count": count, "of": of, "posts": posts, "cosines": cosines}
 
     def _word(self, facts: Facts) -> Said:
