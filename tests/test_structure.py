@@ -30,6 +30,7 @@ ROAD = (
     "experiments",
     "recommend",
     "demo",
+    "serving",
     "cli",
 )
 PLACE = dict.fromkeys(FOUNDATION, 0) | {room: place for place, room in enumerate(ROAD, 1)}
