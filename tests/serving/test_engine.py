@@ -240,6 +240,19 @@ def test_who_is_late_is_told(house: Path, starting: Starting) -> None:
     assert fine.result().hashtags
 
 
+def test_who_waits_for_a_tenant_is_told_in_time(house: Path, starting: Starting) -> None:
+    engine = starting(house, MemoryLedger())
+    go = Event()
+    engine._builder.submit(go.wait, 60)
+    late = engine.recommend(asked(tenant="a"), deadline=0.05)
+    fine = engine.recommend(asked(tenant="a"))
+    with pytest.raises(DeadlineError, match="waited"):
+        late.result(30)
+    assert not fine.done()
+    go.set()
+    assert fine.result().hashtags
+
+
 def test_too_many_are_refused_at_once(house: Path, starting: Starting) -> None:
     engine = starting(house, MemoryLedger(), queue=2)
     with Held(engine):
@@ -432,6 +445,8 @@ def test_stopping_answers_what_was_accepted(house: Path) -> None:
     assert all(future.result().hashtags for future in futures)
     with pytest.raises(OverloadedError, match="stop"):
         engine.recommend(asked())
+    with pytest.raises(OverloadedError, match="stop"):
+        engine.observe(1, Published("default", "late", "u1", AT, "", []))
 
 
 def test_a_run_that_is_none_is_said(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ from reeltag.serving.records import DEFAULT, Asked, Ledger, Published, UserHisto
 from reeltag.serving.tenants import Tenant, is_erased
 
 T = TypeVar("T")
+_GLANCE = 0.1
+"""Seconds between two looks at who waits for a tenant, and for too long."""
 
 
 class EngineSettings(BaseModel):
@@ -197,11 +199,14 @@ class Engine:
 
     @torch.no_grad()
     def _work(self) -> None:
-        while (taken := self._intake.take(self.settings.batch)) is not None:
+        most = self.settings.batch
+        while (taken := self._intake.take(most, _GLANCE if self._waiting else None)) is not None:
             notices, asks = taken
             for notice in notices:
                 notice()
             self._answer(asks)
+            for name, theirs in self._waiting.items():
+                self._waiting[name] = [ask for ask in theirs if not ask.late or ask.begin()]
 
     def _answer(self, asks: Sequence[Ask]) -> None:
         """Answer requests, those of each tenant together; let absent tenants' wait."""

@@ -30,11 +30,16 @@ class Ask:
     due: float
     future: Future[Answer] = field(default_factory=Future)
 
+    @property
+    def late(self) -> bool:
+        """Whether its time is over."""
+        return time.monotonic() >= self.due
+
     def begin(self) -> bool:
         """Whether it is still wanted; one that is late is told so, one cancelled is nobody's."""
         if not self.future.set_running_or_notify_cancel():
             return False
-        if time.monotonic() < self.due:
+        if not self.late:
             return True
         self.future.set_exception(
             DeadlineError("The request waited for longer than it may, and was not scored.")
@@ -82,17 +87,26 @@ class Intake:
             self._changed.notify_all()
 
     def notify(self, notice: Notice) -> None:
-        """Have something done by the thread that takes, before any request still waiting."""
+        """Have something done by the thread that takes, before any request still waiting.
+
+        Raises `OverloadedError` after the end.
+        """
         with self._changed:
+            if self._ended:
+                raise OverloadedError("The service has stopped.", 1)
             self._notices.append(notice)
             self._changed.notify_all()
 
-    def take(self, most: int) -> tuple[list[Notice], list[Ask]] | None:
-        """All notices and up to `most` requests; waits for one. None: there is no more."""
+    def take(
+        self, most: int, seconds: float | None = None
+    ) -> tuple[list[Notice], list[Ask]] | None:
+        """All notices and up to `most` requests; waits for one, for `seconds` at most.
+
+        None: there is no more.
+        """
         with self._changed:
-            while not (self._asks or self._notices or self._ended):
-                self._changed.wait()
-            if not (self._asks or self._notices):
+            self._changed.wait_for(lambda: self._asks or self._notices or self._ended, seconds)
+            if self._ended and not (self._asks or self._notices):
                 return None
             notices = list(self._notices)
             asks: list[Ask] = []
