@@ -312,6 +312,7 @@ class Engine:
         tenant = Tenant(name, base, self._store)
         with torch.no_grad():
             tenant.catch_up(self._store)
+            tenant.warm()
         return tenant
 
     def _swap(self, base: Recommender, tenants: Sequence[Tenant]) -> None:

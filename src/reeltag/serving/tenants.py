@@ -13,10 +13,11 @@ import polars as pl
 from reeltag.data.batches import check_fits
 from reeltag.data.feature import Manifest
 from reeltag.errors import InputError, MissingFeatureError
+from reeltag.features.single import Extracted
 from reeltag.hashtags import normalise, strip
 from reeltag.models.contract import Model
 from reeltag.models.observing import Observing
-from reeltag.recommend import Answer, Recommender
+from reeltag.recommend import Answer, Question, Recommender
 from reeltag.recommend.posts import Circumstances, NewPost, Values
 from reeltag.recommend.recommender import Read
 from reeltag.serving.records import DEFAULT, Ledger, Published
@@ -51,6 +52,11 @@ class Tenant:
         while block := list(itertools.islice(posts, _BLOCK)):
             self.recommender.publish([_news(post, manifests) for _, post in block])
             self.seen = block[-1][0]
+
+    def warm(self) -> None:
+        """Answer once for nobody, so that no request waits for what is read or compiled first."""
+        asked = Question(None, Extracted({}), "warm", Circumstances(0))
+        self.recommender.respond([self.recommender.read(asked)])
 
     def respond(self, reads: Sequence[Read]) -> list[Answer]:
         """Answers to questions its recommender read, with a warning where posts are not learned."""
