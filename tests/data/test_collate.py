@@ -44,6 +44,10 @@ def test_each_post_stays_what_it_is() -> None:
             for name in ("words", "pieces"):
                 picked = getattr(batch, name).select(torch.tensor([row]))
                 assert torch.equal(picked.values, getattr(one, name).values)
+        again = batch.select(torch.tensor([2, 0]))
+        assert again.users.tolist() == [3, 1]
+        assert again.words.values.tolist() == [8, 3, 5]
+        assert torch.equal(again.steps["s"].mask, batch.steps["s"].mask[[2, 0]])
     assert collate(alone[:1]) is alone[0]
 
 

@@ -15,8 +15,9 @@ from reeltag.data.batches import single_post
 from reeltag.data.dataset import Dataset
 from reeltag.errors import MissingFeatureError, RunError
 from reeltag.experiments.train import train_run
-from reeltag.recommend import Answer
-from reeltag.recommend.posts import Circumstances, NewPost, post_of
+from reeltag.features.single import Extracted
+from reeltag.recommend import Answer, Question
+from reeltag.recommend.posts import Circumstances, NewPost
 from reeltag.recommend.reasons import Reasons
 from reeltag.training.evidence import Evidence
 from tests.conftest import TOPICS
@@ -85,8 +86,8 @@ def test_similar_posts_and_counts_see_it(recommender: Recommender, dataset: Data
     assert evidence.nearest is not None
     assert len(evidence.nearest.resemblance.vectors) == evidence.posts.height
     assert evidence.posts["post"][-1] == "mine"
-    asked = post_of(run, -1, values, "", Circumstances(0), run.profiles.new_zeros(0))
-    (found,) = recommender._why([len(run.hashtags) - 1], asked, -1, "")
+    asked = recommender.read(Question(None, Extracted(dict(values)), "", Circumstances(0)))
+    ((found,),) = recommender._why([asked], [[len(run.hashtags) - 1]])
     (similar,) = [reason for reason in found if reason.kind == "similar"]
     assert similar.facts["posts"][0] == "mine"
     popular = Reasons(evidence, run.hashtags)._popular_reason(len(run.hashtags) - 1)

@@ -68,6 +68,21 @@ class PostBatch:
     def __len__(self) -> int:
         return len(self.users)
 
+    def select(self, rows: Tensor) -> PostBatch:
+        """The posts at `rows` (n,), in that order."""
+        return PostBatch(
+            self.users[rows],
+            {name: vectors[rows] for name, vectors in self.vectors.items()},
+            {name: present[rows] for name, present in self.present.items()},
+            self.own[rows],
+            self.times[rows],
+            self.words.select(rows),
+            self.fields[rows],
+            {name: Steps(s.values[rows], s.mask[rows]) for name, s in self.steps.items()},
+            self.pieces.select(rows) if len(self.pieces) else self.pieces,
+            self.contexts[rows],
+        )
+
     def to(self, device: torch.device | str) -> PostBatch:
         """The same on another device."""
         return PostBatch(

@@ -66,18 +66,20 @@ class Recommender:
         """What reasons are read from, opened when first asked for."""
         return load_evidence(self.run.path / "evidence", self.run.model.sizes)
 
-    def _why(self, ids: list[int], posts: PostBatch, user: int, text: str) -> list[list[Reason]]:
+    def _why(self, reads: Sequence[Read], ids: Sequence[list[int]]) -> list[list[list[Reason]]]:
         """Reasons of the model's own where it has any, counted ones for other hashtags."""
-        run = self.run
-        told: list[list[Reason]] = [[] for _ in ids]
-        if isinstance(run.model, Contributing):
+        run, texts = self.run, [read.question.text for read in reads]
+        told: list[list[list[Reason]]] = [[[] for _ in tags] for tags in ids]
+        if isinstance(run.model, Contributing) and reads:
             own = ModelReasons(self.evidence, run.hashtags, run.words)
-            told = own.of(run.model, ids, posts, text)
-        untold = [tag for tag, reasons in zip(ids, told, strict=True) if not reasons]
-        if not untold:
-            return told
-        counted = iter(Reasons(self.evidence, run.hashtags).of(untold, posts, user, text))
-        return [reasons or next(counted) for reasons in told]
+            told = own.of(run.model, ids, collate([read.posts for read in reads]), texts)
+        counted = Reasons(self.evidence, run.hashtags)
+        whole = []
+        for read, tags, found, text in zip(reads, ids, told, texts, strict=True):
+            untold = [tag for tag, reasons in zip(tags, found, strict=True) if not reasons]
+            more = iter(counted.of(untold, read.posts, read.user, text) if untold else ())
+            whole.append([reasons or next(more) for reasons in found])
+        return whole
 
     def recommend(
         self,
@@ -178,7 +180,7 @@ class Recommender:
         return Read(question, user_id, posts, warnings, began)
 
     def respond(self, reads: Sequence[Read]) -> list[Answer]:
-        """Answers to questions that this recommender read: ranked together, told one by one."""
+        """Answers to questions that this recommender read: ranked and explained together."""
         size = block_size(self.run.model)
         answers = []
         for start in range(0, len(reads), size):
@@ -186,9 +188,17 @@ class Recommender:
             begin = time.perf_counter()
             ranked = self._rank(block)
             scoring = 1e3 * (time.perf_counter() - begin)
+            explained = [n for n, read in enumerate(block) if read.question.explain]
+            whys = dict(
+                zip(
+                    explained,
+                    self._why([block[n] for n in explained], [ranked[n][0] for n in explained]),
+                    strict=True,
+                )
+            )
             answers += [
-                self._tell(read, ids, scores, scoring)
-                for read, (ids, scores) in zip(block, ranked, strict=True)
+                self._tell(read, ids, scores, whys.get(n), scoring)
+                for n, (read, (ids, scores)) in enumerate(zip(block, ranked, strict=True))
             ]
         return answers
 
@@ -205,17 +215,24 @@ class Recommender:
             for read, row, score in zip(reads, ids, values, strict=True)
         ]
 
-    def _tell(self, read: Read, ids: list[int], scores: list[float], scoring: float) -> Answer:
+    def _tell(
+        self,
+        read: Read,
+        ids: list[int],
+        scores: list[float],
+        why: list[list[Reason]] | None,
+        scoring: float,
+    ) -> Answer:
         """One question's answer; its block was scored in `scoring` milliseconds."""
         question, posts, extracted = read.question, read.posts, read.question.extracted
         look = look_of(self.run.model, posts, extracted)
         reasons: list[list[Reason]] = [[] for _ in ids]
-        if question.explain:
+        if why is not None:
             seen, text = None if look is None else look.reason(), question.text
             heeds = heeded(self.run.model, posts, ids, self.run.manifests, extracted, text)
             reasons = [
-                [*counted, *(looked for looked in (heed, seen) if looked is not None)]
-                for counted, heed in zip(self._why(ids, posts, read.user, text), heeds, strict=True)
+                [*said, *(looked for looked in (heed, seen) if looked is not None)]
+                for said, heed in zip(why, heeds, strict=True)
             ]
         names = self.run.hashtags.names
         return Answer(
