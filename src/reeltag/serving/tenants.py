@@ -43,7 +43,8 @@ class Tenant:
         """Take in what the store has of the tenant's posts and this one has not, in order.
 
         The store is the only source of posts: so what is known depends on its order alone, not
-        on that of notices, and a post that was erased in between is never learned of.
+        on that of notices, and a post that was erased in between is never learned of. Posts that
+        are taken in together give what each one by itself gives, but for rounding.
         """
         if not self.observes:
             return
