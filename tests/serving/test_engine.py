@@ -466,3 +466,43 @@ def test_posts_of_other_features_are_learned_without_them(house: Path, starting:
     answer = engine.recommend(asked("new", k=99)).result()
     assert answer.known_user
     assert "odd" in [tag.hashtag for tag in answer.hashtags]
+
+
+def test_everything_at_once_ends_as_one_after_another(
+    house: Path, other: Path, starting: Starting
+) -> None:
+    ledger = MemoryLedger()
+    engine = starting(house, ledger, tenants=2)
+    tenants = ("default", "a", "b")
+
+    def ask(tenant: str) -> None:
+        for n in range(12):
+            assert engine.recommend(asked(f"u{n % 3}", tenant=tenant), 60).result().hashtags
+
+    def post(tenant: str) -> None:
+        for n in range(8):
+            given = {"user": f"u{n % 3}", "hashtags": [f"only{tenant}", f"n{n}"]}
+            publish(engine, ledger, f"{tenant}{n}", tenant=tenant, **given)
+
+    def forget(tenant: str) -> None:
+        ledger.erase_user(tenant, "u1")
+        engine.forget(tenant, "u1").result()
+
+    def change(_: str) -> None:
+        engine.reload(other).result()
+        engine.rollback().result()
+
+    with ThreadPoolExecutor(10) as people:
+        doing = [people.submit(work, t) for work in (ask, post, forget) for t in tenants]
+        doing.append(people.submit(change, ""))
+        for done in doing:
+            done.result()
+    for tenant in tenants:
+        forget(tenant)
+    again = starting(house, ledger)
+    for tenant in tenants:
+        for user in ("u0", "u1"):
+            request = asked(user, tenant=tenant, k=99)
+            found = engine.recommend(request).result()
+            same(found, again.recommend(request).result(), 1e-5)
+            assert found.known_user is (user == "u0")

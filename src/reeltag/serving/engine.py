@@ -11,19 +11,18 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
-import polars as pl
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from reeltag.errors import OverloadedError, RunError
 from reeltag.features.single import Extracted
-from reeltag.hashtags import normalise, strip
-from reeltag.models.observing import Observing
+from reeltag.hashtags import strip
 from reeltag.recommend import Answer, Question, Recommender
 from reeltag.recommend.posts import Circumstances
 from reeltag.recommend.recommender import Read
 from reeltag.serving.queue import Ask, Intake, Notice
 from reeltag.serving.records import DEFAULT, Asked, Ledger, Published, UserHistory
+from reeltag.serving.telling import card_of, hashtags_like, history_of
 from reeltag.serving.tenants import Tenant, is_erased
 
 T = TypeVar("T")
@@ -158,30 +157,15 @@ class Engine:
         return _promise(self._builder.submit, self._roll_back)
 
     def history_of_training(self, tenant: str, user: str) -> UserHistory:
-        """What the run's training posts tell of a user: of who is erased or unknown, nothing.
-
-        Their times are not known.
-        """
+        """What the run's training posts tell of a user: of who is erased or unknown, nothing."""
         base, stones = self.base, self._store.erased_hashes()
-        known = base.run.users.id_of(user) if tenant == DEFAULT else -1
-        if known < 0 or is_erased(self._store, tenant, user, stones):
+        if tenant != DEFAULT or is_erased(self._store, tenant, user, stones):
             return UserHistory(0, None, None, {})
-        own = base.evidence.posts.filter(pl.col("user") == known)
-        uses = own["hashtags"].explode(empty_as_null=False).value_counts(name="uses")
-        uses = uses.sort(["uses", "hashtags"], descending=[True, False])
-        names = base.run.hashtags.names
-        return UserHistory(own.height, None, None, {names[t]: n for t, n in uses.iter_rows()})
+        return history_of(base, user)
 
     def model_card(self) -> dict[str, Any]:
-        """What is served: `run.toml`, the card in Markdown, and whether it learns of posts."""
-        run = self.base.run
-        card = run.path / "README.md"
-        return {
-            "run": run.path.name,
-            "observes": isinstance(run.model, Observing),
-            **run.description,
-            "card": card.read_text(encoding="utf-8") if card.is_file() else "",
-        }
+        """What is served (`card_of`)."""
+        return card_of(self.base)
 
     def hashtags(self, prefix: str, count: int, tenant: str | None = None) -> list[tuple[str, int]]:
         """Hashtags that begin so, with their uses, the most used first.
@@ -189,11 +173,7 @@ class Engine:
         Of the run; of a tenant who is in memory, those that the tenant published too.
         """
         known = None if tenant is None else self._tenants.get(tenant)
-        held = (self.base if known is None else known.recommender).run.hashtags
-        names = pl.DataFrame({"name": held.names, "uses": held.counts})
-        found = names.filter(pl.col("name").str.starts_with(normalise(prefix) or ""))
-        best = found.sort(["uses", "name"], descending=[True, False]).head(count)
-        return list(best.iter_rows())
+        return hashtags_like(self.base if known is None else known.recommender, prefix, count)
 
     # On the engine's thread
 
