@@ -61,7 +61,6 @@ def expected(corpus: Corpus, own: list[int], asked: np.ndarray, m: float, p: flo
 
 class TestTagMeaning(ObservingContract):
     name = "tag-meaning"
-    rounding = 3e-3
     uses_users = False
     reads_names = True
 

@@ -40,7 +40,7 @@ class TagMeaning(Explaining, Observing):
     training posts q: a hashtag never used is its name alone, an often used one the mean of its
     posts. Popular hashtags order the rest. A training post is taken off its own hashtags when
     it is asked about. Vectors lie on a grid (`on_grid`), so a score does not show how posts
-    were batched.
+    were batched, nor the order in which they were observed.
 
     Raises `MissingFeatureError` where no feature is a vector of captions whose extractor can
     read names too, and `MissingExtraError` where that is not installed.
@@ -56,15 +56,15 @@ class TagMeaning(Explaining, Observing):
         self.feature = caption_feature(sizes.manifests)
         (dim,) = self.feature.shape
         self.mean: Tensor
-        self.directions: Tensor
+        self.sums: Tensor
         self.uses: Tensor
         self.buffer("mean", torch.zeros(dim))
-        self.buffer("directions", torch.zeros(sizes.hashtags, dim))
-        self.buffer("lengths", torch.zeros(sizes.hashtags))
+        self.buffer("sums", torch.zeros(sizes.hashtags, dim))
         self.buffer("uses", torch.zeros(sizes.hashtags))
         self.buffer("backoff", torch.zeros(sizes.hashtags))
         self.buffer("own_offsets", torch.zeros(1, dtype=torch.int64))
         self.buffer("own_tags", torch.zeros(0, dtype=torch.int64))
+        self._made: tuple[Tensor, Tensor, Tensor] | None = None
 
     def fit(self, training: TrainingSet) -> None:
         name = self.feature.name
@@ -81,19 +81,23 @@ class TagMeaning(Explaining, Observing):
         """t of every hashtag, the mean being known."""
         H, m, name = self.sizes.hashtags, self.config.prior, self.feature.name
         blocks = torch.split(torch.arange(len(training.posts)), _BLOCK)
-        table = m * name_vectors(self.feature, training.hashtags.names)
+        table = m * on_grid(name_vectors(self.feature, training.hashtags.names))
         self.uses = torch.zeros(H)
         for block in blocks:
             tags, posts = training.posts.hashtags.select(block), training.batch(block)
             owner = tags.row_of_value
             table.index_add_(0, tags.values, self._vectors(posts)[owner])
             self.uses.index_add_(0, tags.values, posts.present[name][owner].float())
-        table /= (m + self.uses).unsqueeze(1)
-        self.lengths = table.norm(dim=1)
-        self.directions = on_grid(normalize(table, dim=1))
+        self.sums = table
         self.backoff = by_use(self.uses, 1e-6)
         own = training.posts.hashtags
         self.own_offsets, self.own_tags = own.offsets.clone(), own.values.clone()
+
+    def _polar(self) -> tuple[Tensor, Tensor]:
+        """Directions of `sums` (H, dim), on the grid, and lengths (H,); made once for each."""
+        if self._made is None or self._made[0] is not self.sums:
+            self._made = self.sums, *_polar(self.sums)
+        return self._made[1:]
 
     def _vectors(self, posts: PostBatch) -> Tensor:
         """x (B, dim), zeros for a post without a caption."""
@@ -106,15 +110,15 @@ class TagMeaning(Explaining, Observing):
 
     def score_all(self, encoded: Encoded) -> Tensor:
         x, p = encoded["vectors"], self.config.power
-        scores: Tensor = x @ self.directions.float().T  # float16 in older runs
-        scores *= self.lengths.pow(1 - p)
+        directions, lengths = self._polar()
+        scores: Tensor = x @ directions.T
+        scores *= (lengths / (self.config.prior + self.uses)).pow(1 - p)
         rows = ((encoded["own"] >= 0) & x.any(1)).nonzero().squeeze(1)
         if len(rows):
             where, of = Ragged(self.own_tags, self.own_offsets).positions(encoded["own"][rows])
             tags, mine = self.own_tags[where], x[rows[of]]
             count = (self.config.prior + self.uses[tags]).unsqueeze(1)
-            sums = self.directions[tags].float() * self.lengths[tags].unsqueeze(1) * count
-            others = (sums - mine) / (count - 1).clamp(min=1e-6)
+            others = (self.sums[tags] - mine) / (count - 1).clamp(min=1e-6)
             scores[rows[of], tags] = (mine * others).sum(1) / others.norm(dim=1).clamp(
                 min=1e-6
             ).pow(p)
@@ -123,7 +127,7 @@ class TagMeaning(Explaining, Observing):
     def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
         """`cosine` of the caption with what the name and the posts mean; how many `posts`."""
         x, own = encoded["vectors"], encoded["own"]
-        likeness = (x @ self.directions[hashtags].float().T)[0].tolist()
+        likeness = (x @ self._polar()[0][hashtags].T)[0].tolist()
         own_tags = self.own_tags[:0]
         if int(own[0]) >= 0 and bool(x.any()):
             own_tags = self.own_tags[slice(*self.own_offsets[int(own[0]) :][:2].tolist())]
@@ -137,26 +141,27 @@ class TagMeaning(Explaining, Observing):
         """New names are not read: a new hashtag means what its posts mean."""
         super().grow(users, hashtags)
         H = self.sizes.hashtags
-        self.directions, self.lengths = longer(self.directions, H), longer(self.lengths, H)
-        self.uses = longer(self.uses, H)
+        directions, lengths = self._polar()
+        self.sums, self.uses = longer(self.sums, H), longer(self.uses, H)
+        self._made = self.sums, longer(directions, H), longer(lengths, H)
         self.backoff = by_use(self.uses, 1e-6)
 
     def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
-        owner = hashtags.row_of_value
-        tags, place = torch.unique(hashtags.values, return_inverse=True)
-        x = self._vectors(posts)
-        count = (self.config.prior + self.uses[tags]).unsqueeze(1)
-        sums = self.directions[tags].float() * self.lengths[tags].unsqueeze(1) * count
-        sums.index_add_(0, place, x[owner])
+        owner, made = hashtags.row_of_value, self._polar()
         there = posts.present[self.feature.name][owner].float()
         self.uses = self.uses.index_add(0, hashtags.values, there)
-        means = sums / (self.config.prior + self.uses[tags]).unsqueeze(1)
-        self.lengths = self.lengths.index_copy(0, tags, means.norm(dim=1))
-        directions = on_grid(normalize(means, dim=1)).to(self.directions.dtype)
-        self.directions.index_copy_(0, tags, directions)  # in place: it is by far the largest
+        # In place: they are by far the largest. Multiples of the grid add up exactly, in any order.
+        self.sums.index_add_(0, hashtags.values, self._vectors(posts)[owner])
+        tags = torch.unique(hashtags.values)
+        for whole, some in zip(made, _polar(self.sums[tags]), strict=True):
+            whole.index_copy_(0, tags, some)
         self.backoff = by_use(self.uses, 1e-6)
         own = Ragged(self.own_tags, self.own_offsets).joined(hashtags)
         self.own_tags, self.own_offsets = own.values, own.offsets
 
     def bytes_per_post(self) -> int:
-        return super().bytes_per_post() + 8 * self.directions.shape[1]
+        return super().bytes_per_post() + 8 * self.sums.shape[1]
+
+
+def _polar(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    return on_grid(normalize(vectors, dim=1)), vectors.norm(dim=1)
