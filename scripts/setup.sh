@@ -86,6 +86,13 @@ ensure_openmp() {
     apt_install libgomp1 "LightGBM needs libgomp.so.1."
 }
 
+# The service's tests start a real PostgreSQL; where it cannot be had they are skipped and say so.
+offer_postgresql() {
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && return
+  (apt_install postgresql "The tests of PostgreSQL need its server.") ||
+    say "going on without PostgreSQL: its tests will be skipped"
+}
+
 install() {
   "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input "$@" ||
     fail "pip could not install $*; the lines above say why. Run the same command again to go on."
@@ -120,6 +127,7 @@ install "$torch"
 say "installing ReelTag and its tools"
 install -e '.[dev]'
 ensure_openmp
+offer_postgresql
 echo "$wanted" >"$stamp.tmp"
 mv "$stamp.tmp" "$stamp"
 say "ready: $venv/bin/reeltag"

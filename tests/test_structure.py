@@ -30,6 +30,7 @@ ROAD = (
     "experiments",
     "recommend",
     "demo",
+    "serving",
     "cli",
 )
 PLACE = dict.fromkeys(FOUNDATION, 0) | {room: place for place, room in enumerate(ROAD, 1)}
@@ -49,6 +50,8 @@ LATE_LIBRARIES = (
     "optuna",
     "ray",
     "fastapi",
+    "sqlalchemy",
+    "alembic",
 )
 
 

@@ -9,7 +9,9 @@
     │   └── UnsafeFileError      a file that tries to make us run code
     ├── ClipError                a clip that cannot be decoded, with the reason
     ├── MissingExtraError        an optional library is absent; names the pip command
-    └── RunError                 a run folder that is absent, damaged or of another kind
+    ├── RunError                 a run folder that is absent, damaged or of another kind
+    ├── ConflictError            something of that name is stored already, and is different
+    └── StoreError               the service's database does not answer, or refuses
 
 Messages follow one rule: what we got, what we expected, what to do.
 """
@@ -82,3 +84,11 @@ class RunError(ReelTagError):
     """A run folder that is absent, damaged or was made for something else."""
 
     exit_code = 2
+
+
+class ConflictError(ReelTagError):
+    """Something of that name is stored already, and is different."""
+
+
+class StoreError(ReelTagError):
+    """The service's database does not answer, is damaged or full, or may not be written."""

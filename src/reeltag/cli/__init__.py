@@ -17,6 +17,7 @@ from reeltag.cli import (
     filter_,
     import_,
     info,
+    keys,
     models,
     recommend,
     reproduce,
@@ -50,6 +51,7 @@ app.command("compare")(guarded(compare.command))
 app.command("reproduce")(guarded(reproduce.command))
 app.command("tune")(guarded(tune.command))
 app.command("recommend")(guarded(recommend.command))
+app.add_typer(keys.app, name="keys")
 app.command("models")(guarded(models.models))
 app.command("extractors")(guarded(models.extractors))
 app.command("doctor")(guarded(doctor.command))

@@ -1,0 +1,1 @@
+"""Revisions of the tables, oldest first by their numbers. One that was released never changes."""
