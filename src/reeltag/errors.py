@@ -7,6 +7,8 @@
     │   ├── ConfigError          a setting that does not exist or has an impossible value
     │   ├── MissingFeatureError  a model needs a feature the dataset lacks
     │   └── UnsafeFileError      a file that tries to make us run code
+    ├── OverloadedError          the service has enough to do; says when to ask again
+    ├── DeadlineError            a request was not answered in its time
     ├── ClipError                a clip that cannot be decoded, with the reason
     ├── MissingExtraError        an optional library is absent; names the pip command
     ├── RunError                 a run folder that is absent, damaged or of another kind
@@ -63,6 +65,18 @@ class MissingFeatureError(InputError):
 
 class UnsafeFileError(InputError):
     """A file that would run code or reach outside its folder if it were trusted."""
+
+
+class OverloadedError(ReelTagError):
+    """The service has as much to do as it may have; ask again in `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"{message} Ask again in {retry_after} s.")
+
+
+class DeadlineError(ReelTagError):
+    """A request was not answered in the time it has, and is dropped."""
 
 
 class ClipError(ReelTagError):

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -17,7 +18,9 @@ from reeltag.data.splits import SplitRecipe, make_split, open_split
 from reeltag.errors import ConfigError, RunError
 from reeltag.experiments.judge import corpus_of
 from reeltag.experiments.train import train_run
-from reeltag.recommend import Answer
+from reeltag.features.single import Extracted
+from reeltag.recommend import Answer, Question
+from reeltag.recommend.posts import Circumstances
 from reeltag.storage import read_toml, write_toml
 from reeltag.training.run import load_run
 
@@ -229,3 +232,35 @@ def test_a_profile_never_seen_is_said(personal: Recommender) -> None:
         ConfigError, match="Got 'height' about a user, expected one of: gender, age"
     ):
         personal.answer(profile={"height": 3})
+
+
+def test_questions_answered_together_are_answered_alone(recommender: Recommender) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {name: manifest.shape for name, manifest in recommender.run.manifests.items()}
+    asked = [
+        Question(
+            user,
+            Extracted({name: rng.standard_normal(shape) for name, shape in shapes.items()}),
+            text,
+            Circumstances(0),
+            k,
+            explain,
+        )
+        for user, text, k, explain in (
+            ("u1", "a day at the sea", 3, True),
+            (None, "", 5, True),
+            ("u2", "food", 10**9, False),
+            ("stranger", "a game", 1, True),
+        )
+    ]
+    together = recommender.respond([recommender.read(question) for question in asked])
+    for question, found in zip(asked, together, strict=True):
+        (alone,) = recommender.respond([recommender.read(question)])
+        assert found.warnings == alone.warnings
+        assert (found.user, found.known_user) == (alone.user, alone.known_user)
+        assert len(found.hashtags) == min(question.k, len(recommender.run.hashtags))
+        for mine, its in zip(found.hashtags, alone.hashtags, strict=True):
+            assert mine.hashtag == its.hashtag
+            assert mine.score == pytest.approx(its.score, abs=1e-6)
+            assert mine.reasons == its.reasons
+            assert bool(mine.reasons) is question.explain

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,6 +67,21 @@ class PostBatch:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def select(self, rows: Tensor) -> PostBatch:
+        """The posts at `rows` (n,), in that order."""
+        return PostBatch(
+            self.users[rows],
+            {name: vectors[rows] for name, vectors in self.vectors.items()},
+            {name: present[rows] for name, present in self.present.items()},
+            self.own[rows],
+            self.times[rows],
+            self.words.select(rows),
+            self.fields[rows],
+            {name: Steps(s.values[rows], s.mask[rows]) for name, s in self.steps.items()},
+            self.pieces.select(rows) if len(self.pieces) else self.pieces,
+            self.contexts[rows],
+        )
 
     def to(self, device: torch.device | str) -> PostBatch:
         """The same on another device."""
@@ -150,7 +166,7 @@ def single_post(
 
     `words` are ids of its caption's distinct words, -1 for those unknown; `fields` (F,) codes
     of what is known about its user; `pieces` those of its caption (`reeltag.words.pieces`);
-    `contexts` (1, 2) ids of its music and place.
+    `contexts` (1, 2) ids of its music and place. Raises as `check_fits` does.
     """
     vectors, present, steps = {}, {}, {}
     for name, manifest in manifests.items():
@@ -160,11 +176,7 @@ def single_post(
             row = np.zeros((1, *manifest.shape) if ragged else manifest.shape, manifest.dtype)
         else:
             row = np.asarray(value, manifest.dtype if ragged else np.float32)
-        if (row.shape[1:] if ragged else row.shape) != manifest.shape:
-            raise MissingFeatureError(
-                f"Feature {name!r}: got shape {row.shape}, expected {manifest.shape}"
-                f"{' in each step' if ragged else ''}."
-            )
+        check_fits(row, manifest)
         present[name] = torch.tensor([value is not None])
         if ragged:
             mask = torch.full((1, len(row)), value is not None)
@@ -186,3 +198,62 @@ def single_post(
         pieces=Ragged(torch.tensor(pieces, dtype=torch.int64), torch.tensor([0, len(pieces)])),
         contexts=no_contexts(1) if contexts is None else contexts,
     )
+
+
+def check_fits(value: NDArray[Any], manifest: Manifest) -> None:
+    """Whether `value` can be the feature that `manifest` describes, of one post.
+
+    Raises `MissingFeatureError` for another shape, and for numbers that are not finite.
+    """
+    ragged = manifest.kind != "vector"
+    if (value.shape[1:] if ragged else value.shape) != manifest.shape:
+        raise MissingFeatureError(
+            f"Feature {manifest.name!r}: got shape {value.shape}, expected {manifest.shape}"
+            f"{' in each step' if ragged else ''}."
+        )
+    if not np.isfinite(value).all():
+        raise MissingFeatureError(
+            f"Feature {manifest.name!r}: got a number that is not finite, expected finite ones. "
+            "Leave the feature out where a post has none."
+        )
+
+
+def collate(batches: Sequence[PostBatch]) -> PostBatch:
+    """One batch of all posts of `batches`, at least one of them, in their order.
+
+    All carry the same features, on one device. Steps are padded to the longest post.
+    """
+    if len(batches) == 1:
+        return batches[0]
+    first = batches[0]
+
+    def joined(parts: Iterable[Tensor]) -> Tensor:
+        return torch.cat(list(parts))
+
+    return PostBatch(
+        users=joined(b.users for b in batches),
+        vectors={name: joined(b.vectors[name] for b in batches) for name in first.vectors},
+        present={name: joined(b.present[name] for b in batches) for name in first.present},
+        own=joined(b.own for b in batches),
+        times=joined(b.times for b in batches),
+        words=Ragged.chained([b.words for b in batches]),
+        fields=joined(b.fields for b in batches),
+        steps={name: _padded([b.steps[name] for b in batches]) for name in first.steps},
+        pieces=Ragged.chained([b.pieces for b in batches]),
+        contexts=joined(b.contexts for b in batches),
+    )
+
+
+def _padded(parts: Sequence[Steps]) -> Steps:
+    """The steps of all posts of `parts`, padded to the longest."""
+    longest = max(part.mask.shape[1] for part in parts)
+    count = sum(len(part.mask) for part in parts)
+    values = parts[0].values.new_zeros(count, longest, *parts[0].values.shape[2:])
+    mask = parts[0].mask.new_zeros(count, longest)
+    start = 0
+    for part in parts:
+        rows, width = part.mask.shape
+        values[start : start + rows, :width] = part.values
+        mask[start : start + rows, :width] = part.mask
+        start += rows
+    return Steps(values, mask)

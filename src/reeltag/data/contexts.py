@@ -51,6 +51,11 @@ class Contexts:
         known = [getattr(self, kind).ids_of(_normalised(posts[kind])) for kind in CONTEXT_COLUMNS]
         return torch.stack([torch.from_numpy(ids.copy()) for ids in known], 1)
 
+    def ids_of(self, music: str | None, place: str | None) -> Tensor:
+        """The same (1, 2) of one post."""
+        known = self.music.id_of(_compared(music)), self.place.id_of(_compared(place))
+        return torch.tensor([known])
+
     def save(self, folder: Path) -> None:
         """Write a Parquet file for each kind, atomically."""
         for kind in CONTEXT_COLUMNS:
@@ -75,10 +80,15 @@ def clock_of(times: Tensor) -> tuple[Tensor, Tensor]:
     return hour.masked_fill(unknown, HOURS), weekday.masked_fill(unknown, DAYS)
 
 
+def _compared(name: str | None) -> str | None:
+    """A name as it is compared; None where nothing but space is left."""
+    return (name or "").strip().casefold() or None
+
+
 def _normalised(names: pl.Series) -> pl.Series:
     """Names (n,) as they are compared; null where nothing but space is left."""
     unique = names.drop_nulls().unique().cast(pl.Utf8)
     if unique.is_empty():
         return names.cast(pl.Utf8)
-    compared = pl.Series([name.strip().casefold() or None for name in unique], dtype=pl.Utf8)
+    compared = pl.Series([_compared(name) for name in unique], dtype=pl.Utf8)
     return names.replace_strict(unique, compared, default=None, return_dtype=pl.Utf8)

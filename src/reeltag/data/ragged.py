@@ -44,6 +44,14 @@ class Ragged:
         """`count` rows without values."""
         return Ragged(torch.zeros(0, dtype=torch.int64), torch.zeros(count + 1, dtype=torch.int64))
 
+    @staticmethod
+    def chained(parts: Sequence[Ragged]) -> Ragged:
+        """The rows of all `parts`, one or more, in their order."""
+        lengths = torch.cat([part.lengths for part in parts])
+        offsets = lengths.new_zeros(len(lengths) + 1)
+        torch.cumsum(lengths, 0, out=offsets[1:])
+        return Ragged(torch.cat([part.values for part in parts]), offsets)
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

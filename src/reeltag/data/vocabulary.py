@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +22,8 @@ class Vocabulary:
 
     Ties in count are ordered by name, so equal data gives equal ids. Rankings resolve
     equal scores towards the lower id, that is, towards the more used hashtag.
+
+    An id may have lost its name (`concealed`): it is "", and no name leads to it.
     """
 
     def __init__(self, names: Sequence[str], counts: ArrayLike) -> None:
@@ -34,7 +36,7 @@ class Vocabulary:
     @cached_property
     def index(self) -> dict[str, int]:
         """Id by name."""
-        return {name: number for number, name in enumerate(self.names)}
+        return {name: number for number, name in enumerate(self.names) if name}
 
     def id_of(self, name: str | None) -> int:
         """The id of one name, or `UNKNOWN`."""
@@ -42,11 +44,11 @@ class Vocabulary:
 
     def ids_of(self, names: pl.Series) -> NDArray[np.int64]:
         """Ids of a whole column (n,), `UNKNOWN` where a name is null or not held."""
-        if not self.names:
+        if not self.index:
             return np.full(len(names), UNKNOWN, dtype=np.int64)
         ids = names.replace_strict(
-            pl.Series(self.names),
-            pl.Series(range(len(self))),
+            pl.Series(list(self.index)),
+            pl.Series(list(self.index.values())),
             default=UNKNOWN,
             return_dtype=pl.Int64,
         )
@@ -85,6 +87,12 @@ class Vocabulary:
         return Vocabulary(
             [*self.names, *names], np.concatenate([self.counts, np.zeros(len(names), np.int64)])
         )
+
+    def concealed(self, names: Collection[str] | None = None) -> Vocabulary:
+        """A copy with the same ids and counts in which `names`, or all of them, are not known."""
+        gone = self.index if names is None else names
+        kept = ["" if name in gone else name for name in self.names]
+        return Vocabulary(kept, self.counts.copy())
 
     def save(self, path: Path) -> None:
         """Write as Parquet (name, count), atomically."""

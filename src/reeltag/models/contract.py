@@ -22,6 +22,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar
 
 import torch
@@ -211,9 +212,8 @@ class Model(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         """Where the model's state lies."""
-        for tensor in (*self.parameters(), *self.buffers()):
-            return tensor.device
-        return torch.device("cpu")
+        first = next(chain(self.buffers(), self.parameters()), None)
+        return torch.device("cpu") if first is None else first.device
 
 
 class Factorised(Model):

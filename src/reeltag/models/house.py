@@ -56,6 +56,10 @@ SCORERS: dict[str, type[Observing]] = {
 """Who takes part, by registered name; trained models (`TRAINED`) may join them."""
 
 
+_KEPT = "scores"
+"""Among what is encoded, once somebody asks for reasons: all scorers' scores (B, scorers, H)."""
+
+
 class HouseConfig(ModelConfig):
     """Settings of `House`."""
 
@@ -230,6 +234,8 @@ class House(Refitting, Composed, Contributing, Observing):
 
     def _scores(self, encoded: Encoded) -> list[Tensor]:
         """Of each scorer (B, H)."""
+        if _KEPT in encoded:
+            return list(encoded[_KEPT].unbind(1))
         return [scorer.score_all(self._own(encoded, name)) for name, scorer in self._each()]
 
     def shortlisted(
@@ -275,6 +281,7 @@ class House(Refitting, Composed, Contributing, Observing):
         columns = [group for group, _ in self.columns()]
         groups = tuple(dict.fromkeys(columns))
         scores = self._scores(encoded)
+        encoded[_KEPT] = torch.stack(scores, 1)
         votes = self.shortlisting.votes(torch.stack(scores))[1].permute(1, 2, 0)
         votes = votes.cpu().double() / len(names)
         values = votes.new_zeros(*hashtags.shape, len(groups))

@@ -1,5 +1,6 @@
 """A trained run + a clip + a user → ranked hashtags, with reasons."""
 
-from reeltag.recommend.recommender import Answer, Recommendation, Recommender
+from reeltag.recommend.answers import Answer, Question, Recommendation
+from reeltag.recommend.recommender import Recommender
 
-__all__ = ["Answer", "Recommendation", "Recommender"]
+__all__ = ["Answer", "Question", "Recommendation", "Recommender"]

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reeltag.errors import ConfigError
+from reeltag.recommend.answers import Answer
 from reeltag.recommend.lettering import pillow, width, wrap, write
 from reeltag.recommend.look import Look
-from reeltag.recommend.recommender import Answer
 from reeltag.storage import atomic_file
 
 WIDTH, MOST_FRAMES = 1400, 8

@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from reeltag.data.batches import PostBatch
+from reeltag.data.ragged import Ragged
 from reeltag.data.vocabulary import Vocabulary
 from reeltag.models.explaining import Contributing, Facts
 from reeltag.recommend.reasons import Reason
@@ -52,18 +53,32 @@ class ModelReasons:
         self.evidence, self.hashtags, self.words = evidence, hashtags, words
 
     def of(
-        self, model: Contributing, ids: Sequence[int], posts: PostBatch, caption: str
-    ) -> list[list[Reason]]:
-        """Reasons for each hashtag of `ids`, for the one post in `posts`, strongest first."""
-        posts, asked = posts.to(model.device), torch.tensor(list(ids), device=model.device)
+        self,
+        model: Contributing,
+        ids: Sequence[Sequence[int]],
+        posts: PostBatch,
+        captions: Sequence[str],
+    ) -> list[list[list[Reason]]]:
+        """Reasons for each hashtag of `ids[n]`, for post n of the B in `posts`, strongest first."""
+        posts = posts.to(model.device)
         with torch.no_grad():
             encoded = model.encode(posts)
-        found = model.contributions(encoded, asked.unsqueeze(0))
-        facts = model.facts_by_group(posts, encoded, asked)
-        return [
-            self._strongest(tag, *_by_kind(found.groups, values, facts, place), caption)
-            for place, (tag, values) in enumerate(zip(ids, found.values[0].tolist(), strict=True))
-        ]
+        # What is beyond a post's own hashtags is asked about and not read.
+        asked = Ragged.from_lists(ids).padded(0).to(model.device)
+        found = model.contributions(encoded, asked)
+        told = []
+        for row, (tags, caption) in enumerate(zip(ids, captions, strict=True)):
+            one = torch.tensor([row], device=model.device)
+            mine = {name: value[row : row + 1] for name, value in encoded.items()}
+            facts = model.facts_by_group(posts.select(one), mine, asked[row, : len(tags)])
+            values = found.values[row, : len(tags)].tolist()
+            told.append(
+                [
+                    self._strongest(tag, *_by_kind(found.groups, added, facts, place), caption)
+                    for place, (tag, added) in enumerate(zip(tags, values, strict=True))
+                ]
+            )
+        return told
 
     def _strongest(
         self, tag: int, added: dict[str, float], known: dict[str, Facts], caption: str
@@ -120,14 +135,18 @@ class ModelReasons:
                 return text.format(**facts), facts
         return None
 
-    def _posts(self, positions: list[int]) -> list[str]:
-        return [self.evidence.posts["post"][position] for position in positions]
+    def _posts(self, positions: list[int], cosines: list[float]) -> list[tuple[str, float]]:
+        """Those posts whose ids are known, with their cosines."""
+        posts = self.evidence.posts["post"]
+        pairs = zip((posts[place] for place in positions), _rounded(cosines), strict=True)
+        return [(post, cosine) for post, cosine in pairs if post is not None]
 
     def _voted(self, facts: Facts, whose: str, which: str) -> Said:
         count, of = facts["count"], facts["of"]
         verb = "carries" if count == 1 else "carry"
         text = f"{count} {whose} {of} post{'s' if of > 1 else ''} {which} {verb} it"
-        posts, cosines = self._posts(facts["positions"]), _rounded(facts["cosines"])
+        known = self._posts(facts["positions"], facts["cosines"])
+        posts, cosines = [post for post, _ in known], [cosine for _, cosine in known]
         return text, {"count": count, "of": of, "posts": posts, "cosines": cosines}
 
     def _word(self, facts: Facts) -> Said:

@@ -1,4 +1,4 @@
-"""A caption, features and a user in, model input out; and a run that knows it once published."""
+"""Captions, features and users in, model input out; and a run that knows posts once published."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reeltag.data.batches import PostBatch, single_post
+from reeltag.data.batches import PostBatch, collate, single_post
 from reeltag.data.importers.times import decode
 from reeltag.data.ragged import Ragged
 from reeltag.errors import ConfigError, RunError
@@ -37,8 +38,7 @@ class Circumstances:
 
     def ids(self, run: Run) -> Tensor:
         """Ids (1, 2) of music and place, -1 where absent or not known."""
-        said = {"music": [self.music], "place": [self.place]}
-        return run.contexts.ids(pl.DataFrame(said, dict.fromkeys(said, pl.Utf8)))
+        return run.contexts.ids_of(self.music, self.place)
 
     def strange(self, run: Run) -> list[str]:
         """What was said of the post that training did not know, in a sentence each."""
@@ -56,7 +56,8 @@ def post_of(
     run: Run, user: int, values: Values, text: str, about: Circumstances, fields: Tensor
 ) -> PostBatch:
     """Model input of one post; `text` is its caption without hashtags."""
-    words = run.words.ids_of(pl.Series(sorted(set(words_in(text))), dtype=pl.Utf8))
+    said = [run.words.id_of(word) for word in sorted(set(words_in(text)))]
+    words = np.array(said, dtype=np.int64)
     pieces = pieces_of(text) if run.model.needs_pieces else ()
     return single_post(
         user, values, run.manifests, about.when, words, fields, pieces, about.ids(run)
@@ -85,38 +86,55 @@ def check_observes(run: Run) -> Observing:
     )
 
 
-def publish(
-    run: Run,
-    evidence: Evidence,
-    user: str | None,
-    hashtags: Sequence[str],
-    text: str,
-    values: Values,
-    about: Circumstances,
-    name: str,
-) -> tuple[Run, Evidence]:
-    """The run and its evidence with one post more, whose normalised `hashtags` are distinct.
+@dataclass(frozen=True)
+class NewPost:
+    """A post that was published: what is learned of it."""
 
-    The model and the counts are changed in place; vocabularies and profiles grow by the user
-    and the hashtags that are new.
+    user: str | None
+    hashtags: Sequence[str]
+    """Normalised and distinct."""
+    text: str
+    """Its caption without hashtags."""
+    values: Values
+    about: Circumstances
+    name: str
+    """Its id, for reasons."""
+
+
+def publish(run: Run, evidence: Evidence, posts: Sequence[NewPost]) -> tuple[Run, Evidence]:
+    """The run and its evidence with posts more, taken in one after the other.
+
+    The model and the counts are changed in place; vocabularies and profiles grow by the users
+    and the hashtags that are new. Raises `MissingFeatureError` for a feature that does not fit,
+    and then nothing is changed.
     """
     model = check_observes(run)
-    users = [] if user is None or run.users.id_of(user) >= 0 else [user]
-    tags = [tag for tag in hashtags if run.hashtags.id_of(tag) < 0]
+    if not posts:
+        return run, evidence
+    batch = collate([post_of(run, -1, p.values, p.text, p.about, _unknown(run)) for p in posts])
+    users = [p.user for p in posts if p.user is not None and run.users.id_of(p.user) < 0]
+    tags = [tag for p in posts for tag in p.hashtags if run.hashtags.id_of(tag) < 0]
+    users, tags = list(dict.fromkeys(users)), list(dict.fromkeys(tags))
     if users or tags:
         model.grow(len(users), tags)
         run = replace(
             run,
-            users=run.users.grown(users),
-            hashtags=run.hashtags.grown(tags),
+            users=run.users.grown(users) if users else run.users,
+            hashtags=run.hashtags.grown(tags) if tags else run.hashtags,
             profiles=longer(run.profiles, len(run.users) + len(users)),
         )
-    user_id, ids = run.users.id_of(user), [run.hashtags.id_of(tag) for tag in hashtags]
-    fields = longer(run.profiles, len(run.users) + 1)[user_id]  # of nobody: the last row, zeros
-    posts = post_of(run, user_id, values, text, about, fields)
-    carried = Ragged(torch.tensor(ids, dtype=torch.int64), torch.tensor([0, len(ids)]))
-    model.observe(posts.to(model.device), carried.to(model.device))
-    run.hashtags.counts[ids] += 1
-    if user_id >= 0:
-        run.users.counts[user_id] += 1
-    return run, evidence.with_post(name, user_id, ids, text, posts)
+    ids = [run.users.id_of(post.user) for post in posts]
+    carried = [[run.hashtags.id_of(tag) for tag in post.hashtags] for post in posts]
+    who, hashtags = torch.tensor(ids), Ragged.from_lists(carried)
+    fields = longer(run.profiles, len(run.users) + 1)[who]  # of nobody: the last row, zeros
+    batch = replace(batch, users=who, fields=fields)
+    model.observe(batch.to(model.device), hashtags.to(model.device))
+    np.add.at(run.hashtags.counts, hashtags.values.numpy(), 1)
+    np.add.at(run.users.counts, who[who >= 0].numpy(), 1)
+    names, texts = [post.name for post in posts], [post.text for post in posts]
+    return run, evidence.with_posts(names, ids, carried, texts, batch)
+
+
+def _unknown(run: Run) -> Tensor:
+    """Codes (F,) of the fields of somebody of whom nothing is known."""
+    return run.profiles.new_zeros(run.profiles.shape[1])

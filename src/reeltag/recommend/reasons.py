@@ -112,9 +112,10 @@ class Reasons:
             return []
         count, of = carriers.height, similar.height
         text = f"{count} of the {of} most similar posts carr{'y' if count > 1 else 'ies'} it"
+        named = carriers.head(3).filter(pl.col("post").is_not_null())
         facts = {
-            "posts": carriers["post"][:3].to_list(),
-            "cosines": [round(c, 3) for c in carriers["cosine"][:3].to_list()],
+            "posts": named["post"].to_list(),
+            "cosines": [round(c, 3) for c in named["cosine"].to_list()],
         }
         return [Reason("similar", text, {"count": count, "of": of, **facts})]
 

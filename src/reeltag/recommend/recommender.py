@@ -4,80 +4,57 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from reeltag.data.batches import PostBatch
+from reeltag.data.batches import PostBatch, collate
 from reeltag.errors import ConfigError
-from reeltag.evaluation.ranking import top_k
-from reeltag.features.single import Extracted, features_of
+from reeltag.evaluation.ranking import block_size, top_k
+from reeltag.features.single import features_of
 from reeltag.hashtags import find, normalise, strip
 from reeltag.models.explaining import Contributing
+from reeltag.recommend.answers import Answer, Question, Recommendation
 from reeltag.recommend.contributions import ModelReasons
 from reeltag.recommend.heed import heeded
-from reeltag.recommend.look import Look, look_of
-from reeltag.recommend.posts import Circumstances, Values, check_observes, post_of, publish
+from reeltag.recommend.look import look_of
+from reeltag.recommend.posts import (
+    Circumstances,
+    NewPost,
+    Values,
+    check_observes,
+    post_of,
+    publish,
+)
 from reeltag.recommend.reasons import Reason, Reasons
 from reeltag.training.evidence import Evidence, load_evidence
 from reeltag.training.run import Run, load_run
 
 
 @dataclass(frozen=True)
-class Recommendation:
-    """One recommended hashtag, best first by `rank`."""
+class Read:
+    """A question as the model sees it; `posts` is the one post."""
 
-    rank: int
-    hashtag: str
-    score: float
-    reasons: list[Reason] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """As the contract prints it."""
-        return {
-            "rank": self.rank,
-            "hashtag": self.hashtag,
-            "score": self.score,
-            "reasons": [reason.as_json() for reason in self.reasons],
-        }
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What `reeltag recommend` prints, with the frames it looked at (n, H, W, 3) or None."""
-
-    user: str | None
-    known_user: bool
-    hashtags: list[Recommendation]
+    question: Question
+    user: int
+    """Id of the user, -1 for one who is not known."""
+    posts: PostBatch
     warnings: list[str]
-    timing_ms: dict[str, float]
-    frames: NDArray[np.uint8] | None = field(default=None, repr=False)
-    look: Look | None = None
-    """Where the model looked, if it is one that weighs frames."""
-
-    def as_json(self) -> dict[str, Any]:
-        """The contract's object; `attention` is in it where the model has any."""
-        return {
-            "user": self.user,
-            "known_user": self.known_user,
-            "hashtags": [tag.as_json() for tag in self.hashtags],
-            "warnings": self.warnings,
-            "timing_ms": {name: round(value, 3) for name, value in self.timing_ms.items()},
-            **({} if self.look is None else {"attention": self.look.as_json()}),
-        }
+    began: float
+    """When, by `time.perf_counter`, work on the post began."""
 
 
 class Recommender:
     """Recommends from one run. Loading needs the run folder alone, not its data."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, evidence: Evidence | None = None) -> None:
         self.run = run
+        if evidence is not None:
+            self.evidence = evidence
 
     @classmethod
     def load(cls, path: Path | str, device: str = "auto") -> Recommender:
@@ -85,21 +62,24 @@ class Recommender:
         return cls(load_run(path, device))
 
     @cached_property
-    def _evidence(self) -> Evidence:
+    def evidence(self) -> Evidence:
+        """What reasons are read from, opened when first asked for."""
         return load_evidence(self.run.path / "evidence", self.run.model.sizes)
 
-    def _why(self, ids: list[int], posts: PostBatch, user: int, text: str) -> list[list[Reason]]:
+    def _why(self, reads: Sequence[Read], ids: Sequence[list[int]]) -> list[list[list[Reason]]]:
         """Reasons of the model's own where it has any, counted ones for other hashtags."""
-        run = self.run
-        told: list[list[Reason]] = [[] for _ in ids]
-        if isinstance(run.model, Contributing):
-            own = ModelReasons(self._evidence, run.hashtags, run.words)
-            told = own.of(run.model, ids, posts, text)
-        untold = [tag for tag, reasons in zip(ids, told, strict=True) if not reasons]
-        if not untold:
-            return told
-        counted = iter(Reasons(self._evidence, run.hashtags).of(untold, posts, user, text))
-        return [reasons or next(counted) for reasons in told]
+        run, texts = self.run, [read.question.text for read in reads]
+        told: list[list[list[Reason]]] = [[[] for _ in tags] for tags in ids]
+        if isinstance(run.model, Contributing) and reads:
+            own = ModelReasons(self.evidence, run.hashtags, run.words)
+            told = own.of(run.model, ids, collate([read.posts for read in reads]), texts)
+        counted = Reasons(self.evidence, run.hashtags)
+        whole = []
+        for read, tags, found, text in zip(reads, ids, told, texts, strict=True):
+            untold = [tag for tag, reasons in zip(tags, found, strict=True) if not reasons]
+            more = iter(counted.of(untold, read.posts, read.user, text) if untold else ())
+            whole.append([reasons or next(more) for reasons in found])
+        return whole
 
     def recommend(
         self,
@@ -161,69 +141,115 @@ class Recommender:
 
         `profile` is that of the first of them.
         """
-        if k < 1:
-            raise ConfigError(f"Got k={k}, expected 1 or more.")
+        _check(k)
         text = strip(caption) if caption else ""
         about = Circumstances(int(time.time()) if at is None else at, music, place)
         start = time.perf_counter()
         manifests = list(self.run.manifests.values())
         extracted = features_of(manifests, Path(clip) if clip else None, text or None)
         reading = time.perf_counter() - start
-        return [
-            self._answer(user, extracted, text, about, k, explain, None if n else profile, reading)
-            for n, user in enumerate(users)
-        ]
+        return self.respond(
+            [
+                self.read(
+                    Question(
+                        user, extracted, text, about, k, explain, None if n else profile, reading
+                    )
+                )
+                for n, user in enumerate(users)
+            ]
+        )
 
-    def _answer(
-        self,
-        user: str | None,
-        extracted: Extracted,
-        text: str,
-        about: Circumstances,
-        k: int,
-        explain: bool,
-        profile: Mapping[str, Any] | None,
-        reading: float,
-    ) -> Answer:
-        """One user's answer; `reading` seconds were spent on the post before."""
-        start = time.perf_counter() - reading
+    def read(self, question: Question) -> Read:
+        """What the model is to see of a question.
+
+        Raises `ConfigError` for an impossible k or profile, `MissingFeatureError` for features
+        that are none of the run's.
+        """
+        _check(question.k)
+        began = time.perf_counter() - question.seconds
+        user, extracted, known = question.user, question.extracted, self.run.users.index
         warnings = list(extracted.warnings)
         user_id = self.run.users.id_of(user)
-        if user is not None and user_id < 0 and len(self.run.users):
-            warnings.append(f"user {user!r} is not among the {len(self.run.users)} known ones")
+        if user is not None and user_id < 0 and known:
+            warnings.append(f"user {user!r} is not among the {len(known)} known ones")
         if extracted.values and not any(v is not None for v in extracted.values.values()):
             warnings.append("no feature of this post could be read: scored by its user alone")
-        fields = self._fields(user_id, profile)
-        warnings += self._strange(fields, profile) + about.strange(self.run)
-        posts = post_of(self.run, user_id, extracted.values, text, about, fields)
-        begin = time.perf_counter()
-        ids, scores = self._rank(posts, k)
-        scored = time.perf_counter()
+        fields = self._fields(user_id, question.profile)
+        warnings += self._strange(fields, question.profile) + question.about.strange(self.run)
+        posts = post_of(self.run, user_id, extracted.values, question.text, question.about, fields)
+        return Read(question, user_id, posts, warnings, began)
+
+    def respond(self, reads: Sequence[Read]) -> list[Answer]:
+        """Answers to questions that this recommender read: ranked and explained together."""
+        size = block_size(self.run.model)
+        answers = []
+        for start in range(0, len(reads), size):
+            block = reads[start : start + size]
+            begin = time.perf_counter()
+            ranked = self._rank(block)
+            scoring = 1e3 * (time.perf_counter() - begin)
+            explained = [n for n, read in enumerate(block) if read.question.explain]
+            whys = dict(
+                zip(
+                    explained,
+                    self._why([block[n] for n in explained], [ranked[n][0] for n in explained]),
+                    strict=True,
+                )
+            )
+            answers += [
+                self._tell(read, ids, scores, whys.get(n), scoring)
+                for n, (read, (ids, scores)) in enumerate(zip(block, ranked, strict=True))
+            ]
+        return answers
+
+    @torch.no_grad()
+    def _rank(self, reads: Sequence[Read]) -> list[tuple[list[int], list[float]]]:
+        """Ids and scores of each one's best hashtags."""
+        model = self.run.model
+        posts = collate([read.posts for read in reads])
+        scores = model.scored(posts.to(model.device)).float().cpu()
+        best = top_k(scores, max(read.question.k for read in reads))
+        ids, values = best.tolist(), scores.gather(1, best).tolist()
+        return [
+            (row[: read.question.k], score[: read.question.k])
+            for read, row, score in zip(reads, ids, values, strict=True)
+        ]
+
+    def _tell(
+        self,
+        read: Read,
+        ids: list[int],
+        scores: list[float],
+        why: list[list[Reason]] | None,
+        scoring: float,
+    ) -> Answer:
+        """One question's answer; its block was scored in `scoring` milliseconds."""
+        question, posts, extracted = read.question, read.posts, read.question.extracted
         look = look_of(self.run.model, posts, extracted)
         reasons: list[list[Reason]] = [[] for _ in ids]
-        if explain:
-            seen = None if look is None else look.reason()
+        if why is not None:
+            seen, text = None if look is None else look.reason(), question.text
             heeds = heeded(self.run.model, posts, ids, self.run.manifests, extracted, text)
             reasons = [
-                [*counted, *(looked for looked in (heed, seen) if looked is not None)]
-                for counted, heed in zip(self._why(ids, posts, user_id, text), heeds, strict=True)
+                [*said, *(looked for looked in (heed, seen) if looked is not None)]
+                for said, heed in zip(why, heeds, strict=True)
             ]
         names = self.run.hashtags.names
         return Answer(
-            user=user,
-            known_user=user_id >= 0,
+            user=question.user,
+            known_user=read.user >= 0,
             hashtags=[
                 Recommendation(rank, names[tag], score, why)
                 for rank, (tag, score, why) in enumerate(
                     zip(ids, scores, reasons, strict=True), start=1
                 )
             ],
-            warnings=warnings,
+            warnings=read.warnings,
             timing_ms={
-                "decode": extracted.timing_ms["decode"],
-                "features": extracted.timing_ms["features"],
-                "score": 1e3 * (scored - begin),
-                "total": 1e3 * (time.perf_counter() - start),
+                "decode": extracted.timing_ms.get("decode", 0.0),
+                "features": extracted.timing_ms.get("features", 0.0),
+                "score": scoring,
+                "total": 1e3 * (time.perf_counter() - read.began),
             },
             frames=extracted.frames,
             look=look,
@@ -262,16 +288,18 @@ class Recommender:
         tags = [normalise(tag) for tag in (*find(caption or ""), *hashtags)]
         if values is None:
             values = features_of(list(self.run.manifests.values()), clip, text or None).values
-        self.run, self._evidence = publish(
-            self.run,
-            self._evidence,
-            user,
-            [tag for tag in dict.fromkeys(tags) if tag],
-            text,
-            values,
-            Circumstances(int(time.time()) if at is None else at, music, place),
-            post or f"observed-{self._evidence.posts.height + 1}",
-        )
+        about = Circumstances(int(time.time()) if at is None else at, music, place)
+        tags = list(dict.fromkeys(filter(None, tags)))
+        name = post or f"observed-{self.evidence.posts.height + 1}"
+        self.publish([NewPost(user, tags, text, values, about, name)])
+
+    def publish(self, posts: Sequence[NewPost]) -> None:
+        """`observe`, of posts whose features are ready, one after the other.
+
+        Raises `RunError` for a model that cannot observe, `MissingFeatureError` for features
+        that are none of the run's; nothing is learned of any of the posts then.
+        """
+        self.run, self.evidence = publish(self.run, self.evidence, posts)
 
     def _fields(self, user: int, profile: Mapping[str, Any] | None) -> Tensor:
         fields = self.run.fields
@@ -292,9 +320,7 @@ class Recommender:
             if code == 0 and told.get(field.name) is not None
         ]
 
-    @torch.no_grad()
-    def _rank(self, posts: PostBatch, k: int) -> tuple[list[int], list[float]]:
-        model = self.run.model
-        scores = model.scored(posts.to(model.device)).float().cpu()
-        best = top_k(scores, k)
-        return best[0].tolist(), scores[0, best[0]].tolist()
+
+def _check(k: int) -> None:
+    if k < 1:
+        raise ConfigError(f"Got k={k}, expected 1 or more.")

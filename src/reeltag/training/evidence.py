@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
-import torch
 from safetensors.torch import load_file, save
 
 from reeltag.data.batches import PostBatch
@@ -45,30 +44,48 @@ class Evidence:
     words: pl.DataFrame
     nearest: ContentKnn | None
 
-    def with_post(
-        self, name: str, user: int, tags: Sequence[int], caption: str, posts: PostBatch
+    def with_posts(
+        self,
+        names: Sequence[str],
+        users: Sequence[int],
+        tags: Sequence[Sequence[int]],
+        captions: Sequence[str],
+        posts: PostBatch,
     ) -> Evidence:
-        """With one published post, `posts` as model input; ids may be new ones.
+        """With B published posts, `posts` as model input; ids may be new ones.
 
         Words are counted where they are listed with the hashtag: a word that never went with
         it in training gives no reason.
         """
-        row = {"post": [name], "user": [user], "hashtags": [list(tags)]}
-        said, count = pl.col("word").is_in(words(caption)), pl.lit(1, pl.UInt32)
-        carried = said & pl.col("hashtag").is_in(list(tags))
+        rows = pl.DataFrame({"post": names, "user": users, "hashtags": tags}, self.posts.schema)
         if self.nearest is not None:
-            new = max([*tags, -1]) + 1 - self.nearest.sizes.hashtags
+            new = max([-1, *(tag for row in tags for tag in row)]) + 1 - self.nearest.sizes.hashtags
             self.nearest.grow(hashtags=[""] * max(0, new))
-            hashtags = torch.tensor(tags, dtype=torch.int64)
-            self.nearest.observe(pooled(posts), Ragged(hashtags, torch.tensor([0, len(tags)])))
-        return replace(
-            self,
-            posts=self.posts.extend(pl.DataFrame(row, self.posts.schema)),
-            words=self.words.with_columns(
-                posts=pl.col("posts") + pl.when(carried).then(count).otherwise(0),
-                word_posts=pl.col("word_posts") + pl.when(said).then(count).otherwise(0),
-            ),
+            self.nearest.observe(pooled(posts), Ragged.from_lists(tags))
+        said = pl.DataFrame(
+            {"word": [words(caption) for caption in captions], "hashtag": tags},
+            {"word": pl.List(pl.Utf8), "hashtag": pl.List(pl.Int64)},
         )
+        return replace(self, posts=self.posts.extend(rows), words=_counted_on(self.words, said))
+
+
+def _counted_on(table: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:
+    """`table` as `word_counts` gives it, with posts more: their words and hashtags, in lists."""
+    spoken = said.select(word=pl.col("word").list.unique(), hashtag=pl.col("hashtag"))
+    spoken = spoken.explode("word", empty_as_null=False)
+    new, more = pl.len().alias("new"), spoken.group_by("word").agg(pl.len().alias("more"))
+    if not table["word"].is_in(more["word"].implode()).any():
+        return table
+    pairs = spoken.explode("hashtag", empty_as_null=False).group_by("word", "hashtag").agg(new)
+    joined = table.join(more, on="word", how="left", maintain_order="left").join(
+        pairs, on=["word", "hashtag"], how="left", maintain_order="left"
+    )
+    return joined.select(
+        "word",
+        "hashtag",
+        posts=pl.col("posts") + pl.col("new").fill_null(0),
+        word_posts=pl.col("word_posts") + pl.col("more").fill_null(0),
+    ).cast(table.schema)
 
 
 def save_evidence(folder: Path, training: TrainingSet, post_ids: pl.Series) -> None:
