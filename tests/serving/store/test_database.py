@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
+from time import sleep
 
 import pytest
 from sqlalchemy import Connection, insert, select
@@ -55,7 +56,7 @@ def test_what_waits_is_committed_together(database: Database) -> None:
         assert busy.wait(60)
         others = [pool.submit(database.write, note, durable=n == 0) for n in range(8)]
         while database._orders.qsize() < 8:
-            pass
+            sleep(0.001)
         go_on.set()
         for job in (first, *others):
             job.result()
@@ -80,7 +81,7 @@ def test_closing_writes_what_was_ordered(new_url: Callable[[], str]) -> None:
     with ThreadPoolExecutor(1) as pool:
         job = pool.submit(store.save_post, POST)
         while not job.running() and not job.done():
-            pass
+            sleep(0.001)
         store.close()
         done = job.exception() is None
     store = Store.open(url)

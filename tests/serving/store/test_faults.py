@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.pool import Pool
 
 from reeltag.errors import ConfigError, MissingExtraError, StoreError
 from reeltag.serving import check_extra
 from reeltag.serving.store import Store, store_url
+from reeltag.serving.store.database import Database
 from tests.serving.postgres import Server
 from tests.serving.store.posts import POST, post
 
@@ -120,11 +124,39 @@ def test_lost_connections_are_made_anew(postgres_url: str) -> None:
     store.close()
 
 
+def test_another_process_that_writes_for_ever(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reeltag.serving.store.database.WAIT", 1)
+    store, other = Store.open(url), Database(url)
+    go_on, busy = Event(), Event()
+
+    def hold(_: Connection) -> None:
+        busy.set()
+        assert go_on.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(other.write, hold)
+        assert busy.wait(60)
+        with pytest.raises(StoreError, match="lock"):
+            store.save_post(POST)
+        assert store.count("posts") == 0  # who reads waits for nobody
+        go_on.set()
+        job.result()
+    assert store.save_post(POST) is not None
+    store.close()
+    other.close()
+
+
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     url = f"postgresql://me:hunter2@/posts?host={tmp_path}"
     with pytest.raises(StoreError, match="could not be") as caught:
         Store.open(url)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_database_that_cannot_keep_every_hashtag(postgres: Server) -> None:
+    postgres.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    with pytest.raises(StoreError, match="LATIN1, expected UTF8"):
+        Store.open(postgres.url("latin"))
 
 
 def test_a_file_that_is_no_store(tmp_path: Path) -> None:
@@ -162,14 +194,12 @@ def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     check_extra()
-    monkeypatch.setitem(__import__("sys").modules, "alembic", None)
+    monkeypatch.setitem(sys.modules, "alembic", None)
     with pytest.raises(MissingExtraError, match=r"alembic.*reeltag\[serve\]"):
         check_extra()
 
 
-def test_a_fault_of_the_code_is_not_hidden(
-    store: Store, monkeypatch: pytest.MonkeyPatch, new_url: Callable[[], str]
-) -> None:
+def test_a_fault_of_the_code_is_not_hidden(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from hashlib import sha256
 
 import pytest
-from sqlalchemy import create_engine
 
 from reeltag.errors import InputError
 from reeltag.serving.store import SCOPES, Store
-from reeltag.serving.store.place import parse
 from tests.serving.conftest import Clock
 from tests.serving.store.test_erasing import everything
 
@@ -92,13 +90,3 @@ def test_scopes_that_do_not_exist(store: Store, scopes: set[str]) -> None:
     with pytest.raises(InputError, match="expected some of: read, write, admin"):
         store.add_key("acme", scopes)  # type: ignore[arg-type]
     assert store.keys() == []
-
-
-def test_a_hash_of_zeros_opens_nothing(store: Store, url: str) -> None:
-    """What an absent key is compared with is no way in, not even by a damaged row."""
-    store.add_key("acme", {"read"})
-    engine = create_engine(parse(url))
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM keys")
-    engine.dispose()
-    assert store.key(f"rt_{'0' * 12}_") is None

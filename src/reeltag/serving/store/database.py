@@ -50,15 +50,20 @@ class Database:
         self.embedded = target.drivername == "sqlite"
         self._orders: SimpleQueue[Order | None] = SimpleQueue()
         self._open, self._gate = True, Lock()
-        options: dict[str, Any] = {"connect_args": {"timeout": WAIT}}
+        patience: dict[str, Any] = {"timeout": WAIT}
         if not self.embedded:
-            options = {"connect_args": {"connect_timeout": WAIT}, "pool_pre_ping": True}
+            patience = {
+                "connect_timeout": WAIT,
+                "tcp_user_timeout": 1000 * WAIT,
+                "options": f"-c lock_timeout={WAIT}s",
+            }
         self._engine = create_engine(
             target,
+            connect_args=patience,
             hide_parameters=True,  # an error's text shows nobody's data
             json_serializer=_json,
+            pool_pre_ping=not self.embedded,
             pool_timeout=WAIT,
-            **options,
         )
         event.listen(self._engine, "begin", self._begin)
         if self.embedded:
@@ -106,6 +111,7 @@ class Database:
         change = command.downgrade if revision == "base" else command.upgrade
         try:
             with self._told("migrated"), _ALEMBIC, self._writing(True) as connection:
+                self._check_encoding(connection)
                 config.attributes["connection"] = connection
                 change(config, revision)
         except CommandError as fault:
@@ -113,6 +119,16 @@ class Database:
                 f"The tables of {self.name} are of a revision this version does not know "
                 f"({fault}). Expected ones it or an older version made: update ReelTag."
             ) from fault
+
+    def _check_encoding(self, connection: Connection) -> None:
+        if self.embedded:
+            return
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+        if encoding != "UTF8":
+            raise StoreError(
+                f"{self.name} keeps text as {encoding}, expected UTF8, which has every hashtag: "
+                "CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0."
+            )
 
     def scrub(self) -> None:
         """Empty SQLite's log, in which removed rows still stand. PostgreSQL tends its own.
@@ -161,7 +177,8 @@ class Database:
                 for work, _, result in batch:
                     try:
                         with connection.begin_nested():
-                            outcomes.append((result, work(connection), None))
+                            value = work(connection)
+                        outcomes.append((result, value, None))
                     except (DataError, IntegrityError) as fault:
                         outcomes.append((result, None, self._error("written", fault)))
                     except ReelTagError as fault:
