@@ -82,6 +82,10 @@ def _add_page(app: FastAPI) -> None:
     for address, name in addresses.items():
         app.add_route(address, _sends(PAGE / name), include_in_schema=False)
 
+    @app.get("/favicon.ico", include_in_schema=False)
+    async def icon() -> Response:
+        return Response(status_code=204)  # there is none, and browsers ask
+
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
         return RedirectResponse("/openapi.json")
