@@ -47,9 +47,13 @@ def create_app(settings: ServeSettings, engine: Engine, store: Store) -> FastAPI
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        pruning = asyncio.create_task(_prune(store, settings.keep_days))
+        tasks = [
+            asyncio.create_task(_prune(store, settings.keep_days)),
+            asyncio.create_task(service.warm()),
+        ]
         yield
-        pruning.cancel()
+        for task in tasks:
+            task.cancel()
         await run_in_threadpool(service.close)
         uploads.close()
 

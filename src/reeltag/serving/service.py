@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,13 @@ class Service:
         """Finish what was accepted and end the decoders."""
         self.clips.close()
         self.captions.close()
+
+    async def warm(self) -> None:
+        """Load the extractors once the run is there, so that no request waits for that."""
+        while not self.engine.ready:
+            await asyncio.sleep(0.1)
+        with suppress(ReelTagError):  # whoever asks will be told
+            await self._read(None, "warm", _untold)
 
     # Recommendations
 
