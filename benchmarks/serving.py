@@ -60,9 +60,7 @@ def main() -> dict[str, dict[str, Any]]:
 def served(dataset: Dataset, run: Path) -> dict[str, dict[str, Any]]:
     """The figures of a run of `dataset`."""
     asked = _asked(dataset, REQUESTS)
-    empty, _ = _started(run, [])
     engine, started = _started(run, [_published(n, a) for n, a in enumerate(asked[:STORED])])
-    empty.stop()
     found = _load(engine, asked)
     explained = _load(engine, [replace(a, explain=True) for a in asked[:EXPLAINED]])
     shown = _observed(engine, [_published(STORED + n, a) for n, a in enumerate(asked[:50])])
@@ -92,7 +90,7 @@ def served(dataset: Dataset, run: Path) -> dict[str, dict[str, Any]]:
             f"to ready, {STORED:,} posts of the store observed; {started['cpu']:.1f} s of "
             "processor time",
         ),
-        "serving_peak_memory": figure(peak_rss_mb(), "MiB", None, "training and two engines"),
+        "serving_peak_memory": figure(peak_rss_mb(), "MiB", None, "training and an engine"),
     }
 
 

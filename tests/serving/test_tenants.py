@@ -23,7 +23,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return captioned(tmp_path_factory.mktemp("tenants") / "data")
 
 
-@pytest.fixture(scope="module", params=["ridge", "own-knn", "user-additive"])
+@pytest.fixture(scope="module", params=["ridge", "own-knn", "ease", "user-additive"])
 def run(corpus: Corpus, request: pytest.FixtureRequest) -> Path:
     settings = {"dim": 4, "epochs": 1} if request.param == "user-additive" else {}
     out = corpus.dataset.path.parent / request.param
@@ -60,6 +60,8 @@ def test_it_learns_alone(run: Path) -> None:
     mine, its = first.recommender.run.model, base.run.model
     assert (mine is its) is not learns
     assert all(a is b for a, b in zip(mine.parameters(), its.parameters(), strict=True))
+    if isinstance(mine, Observing):
+        assert all(mine.get_buffer(name) is its.get_buffer(name) for name in mine.lasting)
 
 
 def test_whom_it_does_not_know(run: Path) -> None:

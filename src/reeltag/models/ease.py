@@ -46,6 +46,7 @@ class Ease(Explaining, Observing):
     """
 
     name = "ease"
+    lasting = ("between",)
     Config = EaseConfig
     needs_users = True
     config: EaseConfig

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.ragged import Ragged
@@ -23,6 +24,9 @@ class Observing(Model):
     is scored as nobody is. What was observed is stored with the rest of the model (`tensors`);
     the model to load it into is built with the grown `sizes`.
     """
+
+    lasting: ClassVar[tuple[str, ...]] = ()
+    """Large buffers that `grow` and `observe` never change: copies of the model may share them."""
 
     def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
         """Make room for so many new users and for new hashtags, given by their names.

@@ -148,16 +148,12 @@ class Recommender:
         manifests = list(self.run.manifests.values())
         extracted = features_of(manifests, Path(clip) if clip else None, text or None)
         reading = time.perf_counter() - start
-        return self.respond(
-            [
-                self.read(
-                    Question(
-                        user, extracted, text, about, k, explain, None if n else profile, reading
-                    )
-                )
-                for n, user in enumerate(users)
-            ]
-        )
+        asked = [
+            Question(user, extracted, text, about, k, explain, None if n else profile, reading)
+            for n, user in enumerate(users)
+        ]
+        # One by one: an answer then is the same, to the bit, whoever else is asked for.
+        return [self.respond([self.read(question)])[0] for question in asked]
 
     def read(self, question: Question) -> Read:
         """What the model is to see of a question.

@@ -75,9 +75,9 @@ def private_copy(base: Recommender, gone: Collection[str] | None) -> Recommender
     """A recommender that observes alone, and to which the run's users `gone` (None: all of them)
     are unknown: their names lead to no history, and their posts have no ids that a reason names.
 
-    What such posts added to counts, weights and neighbours stays, with nobody's name to it. The
-    parameters of a model are shared with `base`, and all of one that cannot observe: they never
-    change.
+    What such posts added to counts, weights and neighbours stays, with nobody's name to it. What
+    observing never changes is shared with `base`: parameters, `Observing.lasting`, and all of a
+    model that cannot observe.
     """
     run, evidence = base.run, base.evidence
     nameless = pl.lit(True)
@@ -103,7 +103,13 @@ def _apart(model: Model) -> Model:
     """A copy that can observe by itself."""
     if not isinstance(model, Observing):
         return model
-    return copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()})
+    kept = [
+        part.get_buffer(name)
+        for part in model.modules()
+        if isinstance(part, Observing)
+        for name in part.lasting
+    ]
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in (*model.parameters(), *kept)})
 
 
 def erased_users(store: Ledger, tenant: str, base: Recommender) -> set[str]:
