@@ -355,6 +355,9 @@ def test_who_is_forgotten_leaves_nothing(corpus: Corpus, house: Path, starting: 
     assert engine.hashtags("secretive", 5, "default") == []
     assert engine.history_of_training("default", "u1").posts == 0
     assert engine.history_of_training("default", "u2").posts > 0
+    assert set(engine.users_of_training("default", "u", 9)) == {"u0", "u2", "u3", "u4"}
+    assert len(engine.users_of_training("default", "u", 2)) == 2
+    assert engine.users_of_training("a", "u", 9) == {}
     answer = engine.recommend(asked("u1", 1, explain=False)).result()
     assert not answer.known_user
     nobody = engine.recommend(asked(None, 1, explain=False)).result()

@@ -21,6 +21,7 @@ from reeltag.cli import (
     models,
     recommend,
     reproduce,
+    serve,
     split,
     train,
     tune,
@@ -31,7 +32,7 @@ app = typer.Typer(
     name="reeltag",
     help=(
         "Recommend hashtags for micro-videos, personally.\n\n"
-        "The road: import → filter → split → extract → train → evaluate → recommend. "
+        "The road: import → filter → split → extract → train → evaluate → recommend → serve. "
         "Start with: reeltag demo"
     ),
     no_args_is_help=True,
@@ -51,6 +52,7 @@ app.command("compare")(guarded(compare.command))
 app.command("reproduce")(guarded(reproduce.command))
 app.command("tune")(guarded(tune.command))
 app.command("recommend")(guarded(recommend.command))
+app.command("serve")(guarded(serve.command))
 app.add_typer(keys.app, name="keys")
 app.command("models")(guarded(models.models))
 app.command("extractors")(guarded(models.extractors))

@@ -7,7 +7,7 @@ manifests. What cannot be had becomes a missing modality and a warning, never an
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ class Extracted:
     frame_times: tuple[float, ...] = ()
     """Their seconds in the clip."""
     duration: float = 0.0
+    fault: ClipError | None = None
+    """Why nothing of the clip could be read; None where something could, or there is none."""
 
 
 def features_of(
@@ -50,11 +52,13 @@ def features_of(
     limits: Limits | None = None,
     *,
     decoder: Decoder | None = None,
+    tell: Callable[[str], object] = lambda stage: None,
 ) -> Extracted:
     """Extract the features that `manifests` describe from one clip and caption.
 
     Args:
         decoder: one to use again and again (a server's); its own limits hold then.
+        tell: called with `decode` and `features` as these begin.
     Raises `MissingExtraError` where a library is absent, and nothing else for bad input.
     """
     found = Extracted({manifest.name: None for manifest in manifests})
@@ -62,9 +66,12 @@ def features_of(
     extractors = _extractors(manifests, found)
     spent = time.perf_counter() - started
     started = time.perf_counter()
+    if clip is not None:
+        tell("decode")
     decoded = _decode(extractors, clip, limits, decoder, found)
     found.timing_ms["decode"] = (time.perf_counter() - started) * 1000
     started = time.perf_counter()
+    tell("features")
     for name, extractor in extractors.items():
         if isinstance(extractor, CaptionExtractor):
             found.values[name] = extractor.extract([caption or ""])[0]
@@ -108,6 +115,7 @@ def _decode(
         answers = (decoder or own or Decoder()).decode_many(clip, list(requests.values()))
     except ClipError as fault:
         found.warnings.append(f"the clip was not read: {fault.reason}")
+        found.fault = fault
         return {}
     finally:
         if own is not None:

@@ -7,6 +7,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from reeltag.recommend.posts import Circumstances
 from reeltag.recommend.recommender import Read
 from reeltag.serving.queue import Ask, Intake, Notice
 from reeltag.serving.records import DEFAULT, Asked, Ledger, Published, UserHistory
-from reeltag.serving.telling import card_of, hashtags_like, history_of
+from reeltag.serving.telling import card_of, hashtags_like, history_of, users_like
 from reeltag.serving.tenants import Tenant, is_erased
 
 T = TypeVar("T")
@@ -162,6 +163,16 @@ class Engine:
         if tenant != DEFAULT or is_erased(self._store, tenant, user, stones):
             return UserHistory(0, None, None, {})
         return history_of(base, user)
+
+    def users_of_training(self, tenant: str, prefix: str, count: int) -> dict[str, int]:
+        """The run's users whose ids begin so, with their training posts, the most active first.
+
+        Of those who are erased, and for other tenants than `default`: none.
+        """
+        base, stones = self.base, self._store.erased_hashes()
+        found = users_like(base, prefix) if tenant == DEFAULT else iter(())
+        living = (each for each in found if not is_erased(self._store, tenant, each[0], stones))
+        return dict(islice(living, count))
 
     def model_card(self) -> dict[str, Any]:
         """What is served (`card_of`)."""

@@ -8,36 +8,12 @@ from typing import Any, Protocol
 
 from reeltag.features.single import Extracted
 from reeltag.recommend.posts import Values
+from reeltag.serving.store.records import Published, UserHistory
+
+__all__ = ["DEFAULT", "Asked", "Ledger", "Published", "UserHistory"]
 
 DEFAULT = "default"
 """The tenant to whom the run's users belong, and everybody where there are no keys."""
-
-
-@dataclass(frozen=True)
-class Published:
-    """A post as it was published; its `caption` has no hashtags in it."""
-
-    tenant: str
-    post: str
-    user: str | None
-    at: int
-    """Seconds since 1970."""
-    caption: str
-    hashtags: list[str]
-    values: Values | None = field(default=None, compare=False)
-    music: str | None = None
-    place: str | None = None
-    recommendation: str | None = None
-
-
-@dataclass(frozen=True)
-class UserHistory:
-    """What is known of one user: times in seconds since 1970, hashtags by uses, most first."""
-
-    posts: int
-    first: int | None
-    last: int | None
-    hashtags: dict[str, int]
 
 
 class Ledger(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -30,6 +31,14 @@ def hashtags_like(recommender: Recommender, prefix: str, count: int) -> list[tup
     names = pl.DataFrame({"name": held.names, "uses": held.counts})
     found = names.filter(pl.col("name").str.starts_with(normalise(prefix)))
     return list(found.sort(["uses", "name"], descending=[True, False]).head(count).iter_rows())
+
+
+def users_like(recommender: Recommender, prefix: str) -> Iterator[tuple[str, int]]:
+    """The run's users whose ids begin so, with their training posts, the most active first."""
+    held = recommender.run.users
+    names = pl.DataFrame({"name": held.names, "posts": held.counts})
+    found = names.filter(pl.col("name").str.starts_with(prefix))
+    return found.sort(["posts", "name"], descending=[True, False]).iter_rows()
 
 
 def card_of(recommender: Recommender) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -167,3 +168,13 @@ def test_a_run_has_its_store_beside_it(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text("format = 1\n")
     assert store_url(tmp_path) == f"sqlite:///{tmp_path}/serving.sqlite"
     assert store_url("sqlite:///x.sqlite") == "sqlite:///x.sqlite"
+
+
+def test_users_are_found_by_how_their_ids_begin(store: Store) -> None:
+    owners = ("ann", "anna", "anna", "Ann", "a%n", None)
+    for number, user in enumerate(owners):
+        store.save_post(replace(POST, post=str(number), user=user))
+    assert store.users("acme", "an", 9) == {"anna": 2, "ann": 1}
+    assert store.users("acme", "a%", 9) == {"a%n": 1}
+    assert list(store.users("acme", "", 2)) == ["anna", "Ann"]
+    assert store.users("other", "", 9) == {}

@@ -58,7 +58,7 @@ class Published:
 
 @dataclass(frozen=True)
 class UserHistory:
-    """What is stored of one user: times in seconds since 1970, hashtags by uses, most first."""
+    """What is known of one user: times in seconds since 1970, hashtags by uses, most first."""
 
     posts: int
     first: int | None

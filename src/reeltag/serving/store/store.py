@@ -220,6 +220,20 @@ class Store:
             ).all()
         return UserHistory(posts, first, last, {row.value: row.uses for row in uses})
 
+    def users(self, tenant: str, prefix: str, most: int) -> dict[str, int]:
+        """A tenant's users whose ids begin so, with their stored posts, most first."""
+        check_user(tenant, prefix or None)
+        user, number = POSTS.c.user, func.count()
+        query = (
+            select(user, number.label("posts"))
+            .where(POSTS.c.tenant == tenant, func.substr(user, 1, len(prefix)) == prefix)
+            .group_by(user)
+            .order_by(number.desc(), bytewise(user, self._database.embedded))
+            .limit(most)
+        )
+        with self._database.read() as connection:
+            return {row.user: row.posts for row in connection.execute(query)}
+
     def erase_user(self, tenant: str, user: str) -> int:
         """Remove all that is stored of a user; how many rows that were.
 
