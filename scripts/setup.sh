@@ -86,11 +86,13 @@ ensure_openmp() {
     apt_install libgomp1 "LightGBM needs libgomp.so.1."
 }
 
-# The service's tests start a real PostgreSQL; where it cannot be had they are skipped and say so.
-offer_postgresql() {
-  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && return
-  (apt_install postgresql "The tests of PostgreSQL need its server.") ||
-    say "going on without PostgreSQL: its tests will be skipped"
+# The service's tests use a real PostgreSQL and a real browser; where one cannot be had they are
+# skipped and say so. In: a Debian package, a pattern of a file it brings, and who needs it.
+offer() {
+  local package=$1 file=$2 who=$3
+  compgen -G "$file" >/dev/null && return
+  (apt_install "$package" "$who need it.") ||
+    say "going on without $package: ${who,} will be skipped"
 }
 
 install() {
@@ -127,7 +129,8 @@ install "$torch"
 say "installing ReelTag and its tools"
 install -e '.[dev]'
 ensure_openmp
-offer_postgresql
+offer postgresql '/usr/lib/postgresql/*/bin/initdb' "The tests of the store on PostgreSQL"
+offer chromium /usr/bin/chromium "The tests of the page"
 echo "$wanted" >"$stamp.tmp"
 mv "$stamp.tmp" "$stamp"
 say "ready: $venv/bin/reeltag"

@@ -54,7 +54,7 @@ def create_app(settings: ServeSettings, engine: Engine, store: Store) -> FastAPI
         yield
         for task in tasks:
             task.cancel()
-        await run_in_threadpool(service.close)
+        await service.close()
         uploads.close()
 
     app = FastAPI(

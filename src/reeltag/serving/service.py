@@ -25,6 +25,7 @@ from reeltag.serving.faults import RefusedError
 from reeltag.serving.metering import Meter
 from reeltag.serving.pictures import strip_of
 from reeltag.serving.records import Asked
+from reeltag.serving.saving import Saving
 from reeltag.serving.schemas import PostIn, RecommendIn, arrays, check_lengths
 from reeltag.serving.settings import ServeSettings
 from reeltag.serving.store import Published, Shown, Store, Values
@@ -52,14 +53,16 @@ class Service:
         self.clips, self.captions = readers(
             given.decoders, given.uploads, CAPTIONS, limits, given.deadline
         )
+        self.saving = Saving(self.store, lambda: self.meter.refusal("store"))
         self.meter.watch("engine", lambda: self.engine.depth)
         self.meter.watch("clips", lambda: self.clips.depth)
         self.meter.watch("captions", lambda: self.captions.depth)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Finish what was accepted and end the decoders."""
-        self.clips.close()
-        self.captions.close()
+        await self.saving.all_stored()
+        await run_in_threadpool(self.clips.close)
+        await run_in_threadpool(self.captions.close)
 
     async def warm(self) -> None:
         """Load the extractors once the run is there, so that no request waits for that."""
@@ -74,6 +77,7 @@ class Service:
         self, tenant: str, said: RecommendIn, clip: Path | None = None, tell: Tell = _untold
     ) -> dict[str, Any]:
         """The answer to one request, as clients read it; it is stored, for the post to come."""
+        asked_at = time.monotonic()
         said, values = await self._resolved(tenant, said)
         caption = strip(said.caption or "")
         if values is None or clip is not None:
@@ -96,9 +100,8 @@ class Service:
             [(tag.hashtag, tag.score) for tag in answer.hashtags],
             self.engine.base.run.path.name, read.values, caption, said.music, said.place,
         )  # fmt: skip
-        _, film = await asyncio.gather(
-            run_in_threadpool(self.store.save_recommendation, shown), _film(said, read, answer)
-        )
+        await self.saving.begin(shown, asked_at)
+        film = await _film(said, read, answer)
         told = {"recommendation_id": shown.id, **answer.as_json(), "probable": model.probable}
         return told if film is None else {**told, "filmstrip": film}
 
@@ -149,6 +152,7 @@ class Service:
         warnings: list[str] = []
         shown: Shown | None = None
         if said.recommendation_id is not None:
+            await self.saving.stored(said.recommendation_id)
             shown = await run_in_threadpool(
                 self.store.recommendation, tenant, said.recommendation_id
             )
@@ -181,6 +185,13 @@ class Service:
                 warnings.append(f"the post is stored, and the model learns of it later: {fault}")
         told = {"post": post.post, "user": post.user, "number": number, "warnings": warnings}
         return told, number is not None
+
+    async def erase(self, tenant: str, user: str) -> int:
+        """Erase a user from the store and the model; how many rows of the store that were."""
+        await self.saving.forget(tenant, user)
+        removed = await run_in_threadpool(self.store.erase_user, tenant, user)
+        await asyncio.wrap_future(self.engine.forget(tenant, user))
+        return removed
 
     async def _features(
         self, said: PostIn, shown: Shown | None, caption: str, clip: Path | None

@@ -68,6 +68,4 @@ async def erase(request: Request, user: str, caller: Caller = WRITE) -> dict[str
     service = service_of(request)
     _ = service.engine.base
     checked("user", user)
-    removed = await run_in_threadpool(service.store.erase_user, caller.tenant, user)
-    await asyncio.wrap_future(service.engine.forget(caller.tenant, user))
-    return {"user": user, "erased": removed}
+    return {"user": user, "erased": await service.erase(caller.tenant, user)}
