@@ -22,9 +22,9 @@ from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.negatives import NegativeSampler
 from reeltag.evaluation.protocols import SAMPLED_BLOCK, SAMPLED_NEGATIVES
-from reeltag.evaluation.ranking import top_k
 from reeltag.models.contract import Sizes, Trained
 from reeltag.models.gcn_phr import GcnPhr
+from reeltag.models.layers.top import top_k
 from reeltag.models.registry import build
 from reeltag.runtime import generator_of, peak_rss_mb, set_threads
 from reeltag.training.config import TrainingConfig

@@ -24,12 +24,12 @@ from reeltag.data.feature import Feature
 from reeltag.data.ragged import Ragged
 from reeltag.data.splits import SplitRecipe, make_split
 from reeltag.evaluation.protocols import judge
-from reeltag.evaluation.ranking import top_k
 from reeltag.experiments.train import Trainee, fit, prepare, refit
 from reeltag.features.base import CaptionExtractor
 from reeltag.features.registry import EXTRACTORS
 from reeltag.models.house import House
 from reeltag.models.layers.postings import Postings
+from reeltag.models.layers.top import top_k
 from reeltag.models.observing import Observing
 from reeltag.runtime import peak_rss_mb, set_threads
 

@@ -23,8 +23,8 @@ from benchmarks.measure import figure, median_ms
 from reeltag.data.batches import NO_TIME, PostBatch, Steps
 from reeltag.data.feature import Manifest
 from reeltag.data.ragged import Ragged
-from reeltag.evaluation.ranking import top_k
 from reeltag.models.contract import Sizes, TrainingBatch
+from reeltag.models.layers.top import top_k
 from reeltag.models.logo import Logo
 from reeltag.models.registry import build
 from reeltag.runtime import set_threads

@@ -26,8 +26,8 @@ from reeltag.data.corpus import Corpus, Posts, open_corpus
 from reeltag.data.dataset import Dataset
 from reeltag.evaluation.metrics import hits_of, ranking_metrics
 from reeltag.evaluation.protocols import Judged
-from reeltag.evaluation.ranking import top_k
 from reeltag.evaluation.slices import new_to_user, of_hashtags
+from reeltag.models.layers.top import top_k
 from reeltag.progress import say
 
 WIDTHS = (32, 64, 128)

@@ -16,8 +16,8 @@ from benchmarks.measure import figure, median_ms, p99_ms
 from reeltag.data.batches import NO_TIME, FeatureReader, PostBatch, Steps
 from reeltag.data.feature import Feature, Manifest
 from reeltag.data.ragged import Ragged
-from reeltag.evaluation.ranking import top_k
 from reeltag.models.contract import Sizes, TrainingBatch
+from reeltag.models.layers.top import top_k
 from reeltag.models.registry import build
 from reeltag.models.uhman import Uhman
 from reeltag.runtime import set_threads

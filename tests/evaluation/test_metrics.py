@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from reeltag.data.ragged import Ragged
 from reeltag.evaluation.metrics import first_positive, hits_of, ranking_metrics
-from reeltag.evaluation.ranking import rank_of, top_k
+from reeltag.evaluation.ranking import rank_of
+from reeltag.models.layers.top import top_k
 
 H = 30
 

@@ -16,6 +16,7 @@ from reeltag.models.house import SCORERS
 from reeltag.models.registry import build
 from reeltag.words import pieces
 from tests.models.captioned import captioned, rows_of
+from tests.models.lists import listed
 
 
 @pytest.fixture(scope="module")
@@ -226,8 +227,8 @@ def test_related_names_the_hashtags_that_spread_most(corpus: Corpus) -> None:
     model, H = fitted(corpus, "related"), len(corpus.hashtags)
     posts = asked(corpus)[0]
     encoded = model.encode(posts)
-    first = model._first(encoded)[0]  # type: ignore[operator]
-    graph = model.relatedness(torch.eye(H)).numpy()  # type: ignore[operator]
+    first = model._first(encoded).whole()[0]  # type: ignore[operator]
+    graph = model.relatedness(listed(torch.eye(H))).numpy()  # type: ignore[operator]
     for tag, about in enumerate(said(model, posts, H)):
         added = first.numpy() * graph[:, tag]
         order = [n for n in np.argsort(-added, kind="stable")[:3] if added[n] > 0]

@@ -23,6 +23,7 @@ from reeltag.experiments.train import train_run
 from reeltag.models import tag_meaning
 from reeltag.models.contract import Sizes
 from reeltag.models.house import SCORERS, House
+from reeltag.models.layers import list_sums, scores, top, trees
 from reeltag.models.layers.chances import Chances
 from reeltag.models.layers.trees import RankingTrees
 from reeltag.models.registry import REGISTRY, build
@@ -125,10 +126,10 @@ class TestHouse(ObservingContract):
         inside = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, found.candidates, True)
         assert inside.sum(1).tolist() == [12] * 12
         assert 0 < scores[inside].min() <= scores[inside].max() < 1
-        torch.testing.assert_close(scores[~inside], found.fused[~inside] - 1)
+        torch.testing.assert_close(scores[~inside], found.fused.whole()[~inside] - 1)
         assert (scores[~inside] < 0).all()
         # The fused order is that of the candidates.
-        best = torch.argsort(found.fused, dim=1, descending=True, stable=True)[:, :12]
+        best = torch.argsort(found.fused.whole(), dim=1, descending=True, stable=True)[:, :12]
         assert torch.equal(best, found.candidates)
 
     def test_chances_come_of_trees_that_have_not_seen_the_post(self, corpus: Corpus) -> None:
@@ -171,7 +172,7 @@ class TestHouse(ObservingContract):
                 values = found.features[row, place]
                 others = values[3 * n :]
                 expected = [
-                    found.fused[row, tag], used[tag], used[tag] / len(own),
+                    found.fused.whole()[row, tag], used[tag], used[tag] / len(own),
                     np.log1p(corpus.hashtags.counts[tag]), others[4], *others[5:8], len(own),
                     (used > 0).sum(), used.max(), posts.words.lengths[row],
                     posts.pieces.lengths[row],
@@ -194,7 +195,7 @@ class TestHouse(ObservingContract):
         bll, text = (model.scorers[name].scored(self.posts(corpus)) for name in ("bll", "text-knn"))  # type: ignore[operator]
         assert torch.equal(column("bll", "score"), bll.gather(1, found.candidates))
         assert torch.equal(column("text-knn", "score"), text.gather(1, found.candidates))
-        assert torch.equal(column("agreement", "fused"), found.fused.gather(1, found.candidates))
+        assert torch.equal(column("agreement", "fused"), found.fused.at(found.candidates))
         assert (column("post", "pieces") == self.posts(corpus).pieces.lengths.unsqueeze(1)).all()
 
     def test_contributions_sum_to_what_orders(self, corpus: Corpus) -> None:
@@ -213,7 +214,7 @@ class TestHouse(ObservingContract):
         torch.testing.assert_close(total.gather(1, found.candidates).float(), raw)
         # All start from one place, and what lies below is ordered by its votes.
         assert parts.base[inside].unique().numel() == 1  # type: ignore[no-untyped-call]
-        torch.testing.assert_close(total[~inside].float(), found.fused[~inside])
+        torch.testing.assert_close(total[~inside].float(), found.fused.whole()[~inside])
         assert (parts.base[~inside] == 0).all()
 
     def test_contributions_without_trees_are_votes(self, corpus: Corpus) -> None:
@@ -274,6 +275,18 @@ class TestHouse(ObservingContract):
         alone = torch.cat([model.scored(corpus.batch(posts, torch.tensor([n]))) for n in range(12)])
         torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-4)
 
+    def test_it_needs_no_compiled_loop(
+        self, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Scores are the same to rounding where numba is not installed."""
+        model = self.chosen(corpus)
+        posts = self.posts(corpus, 12)
+        compiled = model.scored(posts)
+        for module in (scores, top, trees, list_sums):
+            monkeypatch.setattr(module, "available", lambda: False)
+        model.trees._read = None
+        torch.testing.assert_close(model.scored(posts), compiled, rtol=1e-4, atol=1e-4)
+
     @pytest.mark.parametrize(
         ("lacking", "gone"),
         [
@@ -329,7 +342,7 @@ class TestHouse(ObservingContract):
         posts = corpus.part("test")
         batch = corpus.batch(posts, torch.arange(len(posts)))
         found = model.shortlisted(model.encode(batch))
-        fused = judge_scores(found.fused, posts.hashtags, "ndcg@10").mean()
+        fused = judge_scores(found.fused.whole(), posts.hashtags, "ndcg@10").mean()
         assert judge_scores(model.scored(batch), posts.hashtags, "ndcg@10").mean() > fused
 
     def test_hashtags_never_used_are_rehearsed(

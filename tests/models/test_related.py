@@ -18,6 +18,7 @@ from reeltag.models.layers import relatedness
 from reeltag.models.layers.relatedness import Relatedness
 from reeltag.models.registry import build
 from tests.models.captioned import captioned, rows_of
+from tests.models.lists import listed
 from tests.models.observing import ObservingContract
 
 
@@ -43,7 +44,7 @@ def together(groups: list[set[int]], hashtags: int, most: int) -> np.ndarray:
 
 def dense(layer: Relatedness, hashtags: int) -> np.ndarray:
     """R (H, H), as spreading each hashtag alone shows it."""
-    found: np.ndarray = layer(torch.eye(hashtags)).numpy()
+    found: np.ndarray = layer(listed(torch.eye(hashtags))).numpy()
     return found
 
 
@@ -87,10 +88,11 @@ def test_a_spread_is_one_product(made: Corpus) -> None:
     scores = torch.rand(6, H, generator=torch.Generator().manual_seed(1))
     scores[2:, 5:] = 0
     np.testing.assert_allclose(
-        layer(scores).numpy(), scores.numpy() @ dense(layer, H), rtol=1e-4, atol=1e-6
+        layer(listed(scores)).numpy(), scores.numpy() @ dense(layer, H), rtol=1e-4, atol=1e-6
     )
-    assert torch.equal(torch.cat([layer(scores[:1]), layer(scores[1:])]), layer(scores))
-    assert not layer(torch.zeros(2, H)).any()
+    parts = [layer(listed(part)) for part in (scores[:1], scores[1:])]
+    assert torch.equal(torch.cat(parts), layer(listed(scores)))
+    assert not layer(listed(torch.zeros(2, H))).any()
 
 
 def test_hashtags_that_no_post_shares_have_no_relatives(made: Corpus) -> None:
@@ -102,7 +104,7 @@ def test_hashtags_that_no_post_shares_have_no_relatives(made: Corpus) -> None:
     alone = replace(made.training, posts=replace(posts, hashtags=single, users=nobody))
     layer = Relatedness()
     layer.fit(alone)
-    assert not layer(torch.ones(1, len(made.hashtags))).any()
+    assert not layer(listed(torch.ones(1, len(made.hashtags)))).any()
 
 
 class TestRelated(ObservingContract):

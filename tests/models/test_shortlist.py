@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import Corpus
-from reeltag.evaluation.ranking import top_k
 from reeltag.models.contract import Sizes
 from reeltag.models.layers import fused
 from reeltag.models.layers.shortlist import Shortlist
+from reeltag.models.layers.top import top_k
 from reeltag.models.logo import Logo
 from reeltag.models.registry import build
 from tests.models.sequenced import SMALL, built, corpus, some

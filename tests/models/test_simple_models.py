@@ -87,7 +87,7 @@ class TestContentKnn(ObservingContract):
         tags = corpus.training.posts.hashtags.dense(len(corpus.hashtags)).numpy()
         carried = tags[encoded["positions"].numpy()]
         expected = (encoded["weights"].numpy()[..., None] * carried).max(1)
-        np.testing.assert_allclose(model.nearest(encoded).numpy(), expected, rtol=1e-6)
+        np.testing.assert_allclose(model.nearest(encoded).whole().numpy(), expected, rtol=1e-6)
 
     def test_a_training_post_is_not_its_own_neighbour(self, corpus: Corpus) -> None:
         model = self.fitted(corpus)

@@ -111,6 +111,17 @@ class Ragged:
         torch.cumsum(self.lengths[rows], 0, out=offsets[1:])
         return Ragged(self.values[positions], offsets)
 
+    def places(self, rows: Tensor, values: Tensor) -> Tensor:
+        """Where pairs (k,) of a row and a value of it stand among the values, -1 for nowhere."""
+        if not len(self.values):
+            return torch.full_like(rows, -1)
+        width = 1 + torch.maximum(self.values.max(), values.max()) if len(values) else 1
+        keys = self.row_of_value * width + self.values
+        ordered, places = torch.sort(keys)
+        asked = rows * width + values
+        found = torch.searchsorted(ordered, asked).clamp(max=len(ordered) - 1)
+        return torch.where(ordered[found] == asked, places[found], -1)
+
     def padded(self, fill: int = -1) -> Tensor:
         """A (rows, longest) table, short rows filled with `fill` at the end."""
         width = int(self.lengths.max()) if len(self) else 0

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from reeltag.data.ragged import Ragged
-from reeltag.evaluation.ranking import top_k
+from reeltag.models.layers.top import top_k
 
 NAMES = ("precision", "recall", "f1", "accuracy", "ndcg")
 

@@ -22,9 +22,10 @@ from reeltag.data.negatives import NegativeSampler
 from reeltag.data.ragged import Ragged
 from reeltag.errors import ConfigError, DatasetError
 from reeltag.evaluation.metrics import first_positive, hits_of, ranking_metrics
-from reeltag.evaluation.ranking import DEFAULT_BUDGET, block_size, blocks_of, rank_of, top_k
+from reeltag.evaluation.ranking import DEFAULT_BUDGET, block_size, blocks_of, rank_of
 from reeltag.evaluation.replay import observer_of, replayed
 from reeltag.models.contract import Model
+from reeltag.models.layers.top import top_k
 from reeltag.progress import track
 from reeltag.runtime import generator_of
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from reeltag.evaluation.metrics import hits_of
-from reeltag.evaluation.ranking import block_size, blocks_of, top_k
+from reeltag.evaluation.ranking import block_size, blocks_of
 from reeltag.experiments.compare import compare
 from reeltag.experiments.judge import corpus_of
 from reeltag.experiments.order import Order
@@ -20,6 +20,7 @@ from reeltag.experiments.plan import run_path
 from reeltag.experiments.plots import Plot, bare_axes, both, matplotlib_figure
 from reeltag.experiments.report import fact_lines, write_page
 from reeltag.experiments.tables import Cell, Row, Table
+from reeltag.models.layers.top import top_k
 from reeltag.progress import track
 from reeltag.training.run import load_run
 

@@ -14,6 +14,8 @@ from reeltag.data.ragged import Ragged
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.growing import by_use, longer
+from reeltag.models.layers.scores import Listed, listed_sums
+from reeltag.models.listing import Listing
 from reeltag.models.observing import Observing
 
 
@@ -24,7 +26,7 @@ class BllConfig(ModelConfig):
     """d: 0 counts uses alone, larger forgets faster (0.5 is the equation's usual value)."""
 
 
-class Bll(Explaining, Observing):
+class Bll(Listing, Explaining, Observing):
     """The base-level learning equation (Kowald et al., 2017) over the user's own uses.
 
         B(j, u) = ln Σ_{uses of j by u} (t_post - t_use)^(-d)
@@ -89,7 +91,7 @@ class Bll(Explaining, Observing):
         after = torch.where(newest == NO_TIME, 0, newest + 1)
         return torch.where((posts.times != NO_TIME) & self.timed, posts.times, after)
 
-    def score_all(self, encoded: Encoded) -> Tensor:
+    def listed(self, encoded: Encoded) -> Listed:
         users, own, clocks = encoded["users"], encoded["own"], encoded["clocks"]
         rows = (users >= 0).nonzero().squeeze(1)
         where, owner = Ragged(self.use_tags, self.use_offsets).positions(users[rows])
@@ -97,12 +99,17 @@ class Bll(Explaining, Observing):
         ages = (clocks[owner] - self.use_clocks[where]).abs().clamp(min=1)
         weights = ages.double().pow(-self.config.decay).float()
         weights = weights * (self.use_posts[where] != own[owner])
-        H = self.sizes.hashtags
-        recency = weights.new_zeros(len(users) * H)
-        recency = recency.index_add(0, owner * H + self.use_tags[where], weights).view(-1, H)
-        share = recency / recency.sum(1, keepdim=True).clamp(min=1e-30)
-        least = torch.where(recency > 0, share, 1.0).amin(1, keepdim=True)
-        return torch.where(recency > 0, share, least * by_use(self.uses))
+        posts, usual = torch.arange(len(users), device=users.device), by_use(self.uses)
+        uses = Ragged.from_pairs(owner, self.use_tags[where], len(users))
+        ones, zeros = weights.new_ones(len(users)), torch.zeros_like(usual)
+        used, recency = listed_sums(uses, weights, len(users), posts, posts, ones, zeros)
+        row, tag = used.row_of_value, used.values
+        total = weights.new_zeros(len(users)).index_add(0, row, recency)
+        share = recency / total.clamp(min=1e-30)[row]
+        floors = torch.where(recency > 0, share, 1.0)
+        least = ones.scatter_reduce(0, row, floors, "amin")
+        values = torch.where(recency > 0, share, least[row] * usual[tag])
+        return Listed(used, values, usual, least)
 
     def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
         super().grow(users, hashtags)

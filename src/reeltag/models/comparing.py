@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pydantic import Field
 from torch import Tensor
@@ -13,8 +13,16 @@ from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.layers.resemblance import Cosines, Part, Resemblance
+from reeltag.models.layers.scores import Listed
 from reeltag.models.layers.votes import Votes
+from reeltag.models.listing import Listing
 from reeltag.models.observing import Observing
+
+Of = Callable[[Tensor], Tensor]
+
+
+def _all_of(cosines: Tensor) -> Tensor:
+    return cosines
 
 
 class ComparingConfig(ModelConfig):
@@ -75,9 +83,9 @@ class Comparing(Observing):
     def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
         """What scoring needs of posts whose cosines are known."""
 
-    def likeness(self, cosines: Cosines) -> Tensor:
-        """r of B posts with the n training posts (B, n)."""
-        parts = [weight * cosines[part] for part, weight in self.shares.items()]
+    def likeness(self, cosines: Cosines, of: Of = _all_of) -> Tensor:
+        """r of B posts with the n training posts (B, n), or with those that `of` takes of them."""
+        parts = [weight * of(cosines[part]) for part, weight in self.shares.items()]
         total = parts[0]
         for part in parts[1:]:
             total = total + part
@@ -92,7 +100,7 @@ class Comparing(Observing):
         """Take in B posts that are compared with already, by cosines (B, n + B)."""
 
 
-class Voting(Comparing):
+class Voting(Listing, Comparing):
     """One whose most similar posts vote for the hashtags they carry.
 
     `encode_compared` gives the votes' "weights" and the "positions" of the posts, (B, n) each.
@@ -100,10 +108,10 @@ class Voting(Comparing):
 
     votes: Votes
 
-    def score_all(self, encoded: Encoded) -> Tensor:
-        scores: Tensor = self.votes(encoded["weights"], encoded["positions"])
-        return scores
+    def listed(self, encoded: Encoded) -> Listed:
+        votes: Listed = self.votes(encoded["weights"], encoded["positions"])
+        return votes
 
-    def nearest(self, encoded: Encoded) -> Tensor:
-        """The best single vote for each hashtag (B, H), 0 where there is none."""
+    def nearest(self, encoded: Encoded) -> Listed:
+        """The best single vote for each hashtag, 0 where there is none."""
         return self.votes.nearest(encoded["weights"], encoded["positions"])

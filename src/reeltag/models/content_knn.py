@@ -15,6 +15,7 @@ from reeltag.models.comparing import Voting
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.resemblance import Cosines
+from reeltag.models.layers.top import top_k
 from reeltag.models.layers.votes import Votes
 
 
@@ -54,9 +55,8 @@ class ContentKnn(Voting, Explaining):
         similarity = cosines["content"].clone()
         rows = (posts.own >= 0).nonzero().squeeze(1)
         similarity[rows, posts.own[rows]] = -torch.inf
-        count = min(self.config.neighbours, similarity.shape[1])
-        near = torch.topk(similarity, count, dim=1)
-        return near.values.clamp(min=0), near.indices
+        nearest = top_k(similarity, self.config.neighbours)
+        return similarity.gather(1, nearest).clamp(min=0), nearest
 
     def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
         values, positions = self._nearest(posts, cosines)

@@ -84,12 +84,16 @@ class Ease(Explaining, Observing):
         return {"users": posts.users, "own": posts.own}
 
     def score_all(self, encoded: Encoded) -> Tensor:
-        counts: Tensor = self.uses(encoded["users"], encoded["own"])
-        known = counts[:, self.chosen].pow(self.config.power)
-        suggested = sparse_product(known, self.between)
-        scores = self.backoff.repeat(len(known), 1)
-        scores[:, self.chosen] += suggested
-        return scores
+        counts = self.uses.listed(encoded["users"], encoded["own"])
+        of_post, tags = counts.rows.row_of_value, counts.rows.values
+        place = torch.searchsorted(self.chosen, tags).clamp(max=len(self.chosen) - 1)
+        taken = (self.chosen[place] == tags) & (counts.values > 0)
+        known = Ragged.from_pairs(of_post[taken], place[taken], len(counts.rows))
+        suggested = sparse_product(known, counts.values[taken].pow(self.config.power), self.between)
+        if len(self.chosen) == len(self.backoff):
+            return suggested.add_(self.backoff)
+        scores = self.backoff.repeat(len(suggested), 1)
+        return scores.index_add_(1, self.chosen, suggested)
 
     def bytes_per_post(self) -> int:
         return super().bytes_per_post() + 12 * len(self.chosen)

@@ -31,8 +31,10 @@ from reeltag.models.explaining import Contributing, Contributions, Explaining, F
 from reeltag.models.joining import Joined, names_in
 from reeltag.models.layers.chances import Chances
 from reeltag.models.layers.resemblance import Resemblance
+from reeltag.models.layers.scores import Scores, Whole
 from reeltag.models.layers.shortlisting import Shortlisted, Shortlisting
 from reeltag.models.layers.trees import RankingTrees
+from reeltag.models.listing import scores_of
 from reeltag.models.observing import Observing
 from reeltag.models.own_knn import OwnKnn
 from reeltag.models.popularity import Popularity
@@ -182,12 +184,7 @@ class House(Refitting, Composed, Contributing, Observing):
         super().load_tensors(tensors)
 
     def _voting(self) -> list[tuple[str, Voting]]:
-        return [
-            (name, part)
-            for name, part in self.scorers.items()
-            if isinstance(part, Voting)
-            and not isinstance(part, Related)  # its votes are text-knn's
-        ]
+        return [(name, part) for name, part in self.scorers.items() if isinstance(part, Voting)]
 
     def columns(self) -> list[tuple[str, str]]:
         """(group, name) of each feature that the trees look at."""
@@ -232,14 +229,14 @@ class House(Refitting, Composed, Contributing, Observing):
         head = f"{name}."
         return {k.removeprefix(head): v for k, v in encoded.items() if k.startswith(head)}
 
-    def _scores(self, encoded: Encoded) -> list[Tensor]:
-        """Of each scorer (B, H)."""
+    def _scores(self, encoded: Encoded) -> list[Scores]:
+        """Of each scorer."""
         if _KEPT in encoded:
-            return list(encoded[_KEPT].unbind(1))
-        return [scorer.score_all(self._own(encoded, name)) for name, scorer in self._each()]
+            return [Whole(table) for table in encoded[_KEPT].unbind(1)]
+        return [scores_of(scorer, self._own(encoded, name)) for name, scorer in self._each()]
 
     def shortlisted(
-        self, encoded: Encoded, scores: list[Tensor] | None = None, among: Tensor | None = None
+        self, encoded: Encoded, scores: list[Scores] | None = None, among: Tensor | None = None
     ) -> Shortlisted:
         """The fused ranking, its best hashtags (`among` (H,) some), what the trees see of these."""
         nearest = [part.nearest(self._own(encoded, name)) for name, part in self._voting()]
@@ -256,11 +253,12 @@ class House(Refitting, Composed, Contributing, Observing):
 
     def score_all(self, encoded: Encoded) -> Tensor:
         found = self.shortlisted(encoded)
+        fused = found.fused.whole()
         if not self.trees.grown:
-            return found.fused
+            return fused
         last = self._finalists(found)
         ordered = self.chances(self.trees(last.features))
-        return (found.fused - 1).scatter_(1, last.candidates, ordered)
+        return fused.sub_(1).scatter_(1, last.candidates, ordered)
 
     def _finalists(self, found: Shortlisted) -> Shortlisted:
         """The candidates that all trees put in order."""
@@ -281,12 +279,12 @@ class House(Refitting, Composed, Contributing, Observing):
         columns = [group for group, _ in self.columns()]
         groups = tuple(dict.fromkeys(columns))
         scores = self._scores(encoded)
-        encoded[_KEPT] = torch.stack(scores, 1)
-        votes = self.shortlisting.votes(torch.stack(scores))[1].permute(1, 2, 0)
+        encoded[_KEPT] = torch.stack([found.whole() for found in scores], 1)
+        votes = self.shortlisting.votes(scores, hashtags.to(self.device))[1].permute(1, 2, 0)
         votes = votes.cpu().double() / len(names)
         values = votes.new_zeros(*hashtags.shape, len(groups))
         wide = hashtags.unsqueeze(2)
-        values[..., : len(names)] = votes.gather(1, wide.expand(-1, -1, len(names)))
+        values[..., : len(names)] = votes
         values[..., groups.index("popular")] = self.shortlisting.little().cpu()[hashtags].double()
         base = values.new_zeros(hashtags.shape)
         if self.trees.grown:
@@ -311,8 +309,7 @@ class House(Refitting, Composed, Contributing, Observing):
             if isinstance(scorer, Explaining)
         }
         users, own = encoded["users"], encoded["own"]
-        scores = torch.stack(self._scores(encoded))
-        return said | self.shortlisting.facts(scores, users, own, hashtags)
+        return said | self.shortlisting.facts(self._scores(encoded), users, own, hashtags)
 
     @torch.no_grad()
     def choose(self, posts: Iterable[tuple[PostBatch, Ragged]], judge: Judge) -> None:

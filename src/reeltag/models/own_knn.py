@@ -68,9 +68,10 @@ class OwnKnn(Voting, Explaining):
         lists = Ragged(self.own_posts, torch.cat([self.own_offsets, self.own_offsets[-1:]]))
         positions = lists.select(posts.users.where(known, len(lists) - 1)).padded()
         counts = known.unsqueeze(1) & (positions >= 0) & (positions != posts.own.unsqueeze(1))
-        alike = self.likeness(cosines).gather(1, positions.clamp(min=0)).clamp(min=0)
+        positions = positions.clamp(min=0)
+        alike = self.likeness(cosines, lambda part: part.gather(1, positions)).clamp(min=0)
         weights = (self.config.floor + alike.pow(self.config.power)) * counts
-        return {"weights": weights, "positions": positions.clamp(min=0)}
+        return {"weights": weights, "positions": positions}
 
     def bytes_per_post(self) -> int:
         return super().bytes_per_post() + 24 * len(self.own_posts)

@@ -13,10 +13,12 @@ from reeltag.data.ragged import Ragged
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.growing import longer
+from reeltag.models.layers.scores import Listed
+from reeltag.models.listing import Listing
 from reeltag.models.observing import Observing
 
 
-class Popularity(Explaining, Observing):
+class Popularity(Listing, Explaining, Observing):
     """score(post, j) = number of training posts that carry j."""
 
     name = "popularity"
@@ -32,11 +34,9 @@ class Popularity(Explaining, Observing):
     def encode(self, posts: PostBatch) -> Encoded:
         return {"users": posts.users}
 
-    def score_all(self, encoded: Encoded) -> Tensor:
-        return self.uses.expand(len(encoded["users"]), -1)
-
-    def score_pairs(self, encoded: Encoded, candidates: Tensor) -> Tensor:
-        return self.uses[candidates]
+    def listed(self, encoded: Encoded) -> Listed:
+        nobody = Ragged.empty(len(encoded["users"])).to(self.device)
+        return Listed(nobody, self.uses[:0], self.uses)
 
     def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
         """`uses`: training posts that carry it."""

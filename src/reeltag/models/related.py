@@ -17,12 +17,13 @@ from reeltag.models.layers.naming import caption_feature, name_vectors
 from reeltag.models.layers.postings import Postings
 from reeltag.models.layers.relatedness import Likeness, Relatedness
 from reeltag.models.layers.resemblance import Cosines
+from reeltag.models.layers.scores import Listed, listed_sums
 from reeltag.models.layers.uses import UserUses
-from reeltag.models.text_knn import TextKnn
+from reeltag.models.text_knn import TextNeighbours
 from reeltag.words import pieces
 
 
-class Related(TextKnn):
+class Related(TextNeighbours):
     """score = first + spread(first),   first = share of the user's uses + share of the votes
 
     Votes are those of `text-knn`. `Relatedness` spreads them to hashtags that are used on the
@@ -59,18 +60,34 @@ class Related(TextKnn):
         voting = super().encode_compared(posts, cosines)
         return {**voting, "users": posts.users, "own": posts.own}
 
-    def _first(self, encoded: Encoded) -> Tensor:
-        votes = super().score_all(encoded) - self.votes.backoff
-        return _shares(votes) + _shares(self.uses(encoded["users"], encoded["own"]))
+    def _first(self, encoded: Encoded) -> Listed:
+        users, zeros = encoded["users"], torch.zeros_like(self.votes.backoff)
+        parts = [
+            self.votes.counted(encoded["weights"], encoded["positions"]),
+            self.uses.listed(users, encoded["own"]),
+        ]
+        posts = torch.arange(len(users), device=users.device)
+        rows, values = listed_sums(
+            Ragged.chained([part.rows for part in parts]),
+            torch.cat([_shares(part) for part in parts]),
+            len(users),
+            posts.repeat_interleave(2),
+            torch.stack([posts, posts + len(users)], 1).flatten(),
+            zeros.new_ones(2 * len(users)),
+            zeros,
+        )
+        return Listed(rows, values, zeros)
 
     def score_all(self, encoded: Encoded) -> Tensor:
         first = self._first(encoded)
-        spread: Tensor = self.relatedness(first)
-        return self.votes.backoff + first + spread
+        scores: Tensor = self.relatedness(first)
+        flat = first.rows.row_of_value * scores.shape[1] + first.rows.values
+        scores.view(-1).index_add_(0, flat, first.values)
+        return scores.add_(self.votes.backoff)
 
     def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
         """`hashtags` that it is most related to among the first ones, and what each adds."""
-        first = self._first(encoded)[0]
+        first = self._first(encoded).whole()[0]
         said: list[Facts] = []
         for tag in hashtags.tolist():
             relatives, weights = self.relatedness.relatives(tag)
@@ -92,6 +109,8 @@ class Related(TextKnn):
         self.uses.observe(posts.users, hashtags)
 
 
-def _shares(counts: Tensor) -> Tensor:
-    """Counts (B, H) as shares of their sum, of one at least."""
-    return counts / counts.sum(1, keepdim=True).clamp(min=1)
+def _shares(counts: Listed) -> Tensor:
+    """Counts as shares of their post's sum, of one at least."""
+    row = counts.rows.row_of_value
+    total = counts.values.new_zeros(len(counts.rows)).index_add(0, row, counts.values)
+    return counts.values / total.clamp(min=1)[row]

@@ -236,10 +236,9 @@ class Ridge(Comparing, Explaining):
 
     def _likeness(self, cosines: Cosines) -> Tensor:
         """r of B posts with the landmarks (B, m)."""
-        likeness = self.likeness(cosines)
-        if len(self.landmarks) < likeness.shape[1]:
-            likeness = likeness[:, self.landmarks]
-        return likeness
+        if len(self.landmarks) == next(iter(cosines.values())).shape[1]:
+            return self.likeness(cosines)
+        return self.likeness(cosines, lambda part: part[:, self.landmarks])
 
     def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
         """Answers along the directions (B, r), those of a training post without itself."""

@@ -86,11 +86,13 @@ class TagNames(Explaining, Observing):
 
     def encode(self, posts: PostBatch) -> Encoded:
         c = self.config
-        scores = c.exact * self.wholes(posts.pieces) + c.words * self.words(posts.words)
-        return {"scores": scores + self.pieces(posts.pieces).pow(c.power)}
+        scores: Tensor = self.pieces(posts.pieces).pow_(c.power)
+        scores.add_(self.wholes(posts.pieces), alpha=c.exact)
+        scores.add_(self.words(posts.words), alpha=c.words)
+        return {"scores": scores.add_(by_use(self.uses, 1e-6))}
 
     def score_all(self, encoded: Encoded) -> Tensor:
-        return by_use(self.uses, 1e-6) + encoded["scores"]
+        return encoded["scores"]
 
     def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
         """`whole`: its name is spelt; `words` of it in the caption; `pieces`: their share."""

@@ -12,10 +12,11 @@ from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingFeatureError
-from reeltag.models.comparing import Voting
+from reeltag.models.comparing import Comparing, Voting
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.resemblance import Cosines
+from reeltag.models.layers.top import top_k
 from reeltag.models.layers.votes import Votes
 
 
@@ -30,18 +31,17 @@ class TextKnnConfig(ModelConfig):
     """Share of whole words in the likeness; the rest is that of their pieces."""
 
 
-class TextKnn(Voting, Explaining):
-    """score(post, j) = Σ r(post, q)^p over the nearest training posts q that carry j.
+class TextNeighbours(Comparing, Explaining):
+    """A model that asks the training posts with the most similar captions.
 
     r is the mean of two cosines of TF-IDF vectors, of the captions' words and of the pieces
     of those words (`reeltag.words.pieces`), so it works for any language and for words never
-    seen. Popular hashtags order what no neighbour carries. A training post is never its own
-    neighbour.
+    seen. A training post is never its own neighbour. `encode_compared` gives "weights", which
+    are r^p, and "positions" of the nearest, (B, n) each.
 
     Raises `MissingFeatureError` where the training captions hold no words.
     """
 
-    name = "text-knn"
     Config = TextKnnConfig
     needs_words = True
     needs_pieces = True
@@ -64,20 +64,19 @@ class TextKnn(Voting, Explaining):
         self.posts = torch.tensor(len(training.posts))
 
     def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
+        kind = self.config.neighbours, *self.shares.items()
+        alike, positions = cosines.once(kind, lambda: self._nearest(posts, cosines))
+        return {"weights": alike.clamp(min=0).pow(self.config.power), "positions": positions}
+
+    def _nearest(self, posts: PostBatch, cosines: Cosines) -> tuple[Tensor, Tensor]:
         likeness = self.likeness(cosines)
         rows = (posts.own >= 0).nonzero().squeeze(1)
         likeness[rows, posts.own[rows]] = 0
-        near = torch.topk(likeness, min(self.config.neighbours, likeness.shape[1]), dim=1)
-        return {"weights": near.values.clamp(min=0).pow(self.config.power),
-                "positions": near.indices}  # fmt: skip
+        positions = top_k(likeness, self.config.neighbours)
+        return likeness.gather(1, positions), positions
 
     def bytes_per_post(self) -> int:
         return super().bytes_per_post() + 16 * int(self.posts)
-
-    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
-        """As `carriers_of`, of the posts that vote."""
-        cosines = encoded["weights"][0].pow(1 / self.config.power)
-        return self.votes.carriers(cosines, encoded["positions"][0], hashtags)
 
     def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
         super().grow(users, hashtags)
@@ -86,3 +85,17 @@ class TextKnn(Voting, Explaining):
     def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
         self.votes.observe(hashtags)
         self.posts = self.posts + len(posts)
+
+
+class TextKnn(TextNeighbours, Voting):
+    """score(post, j) = Σ r(post, q)^p over the nearest training posts q that carry j.
+
+    Popular hashtags order what no neighbour carries.
+    """
+
+    name = "text-knn"
+
+    def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
+        """As `carriers_of`, of the posts that vote."""
+        cosines = encoded["weights"][0].pow(1 / self.config.power)
+        return self.votes.carriers(cosines, encoded["positions"][0], hashtags)

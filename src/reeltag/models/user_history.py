@@ -13,11 +13,13 @@ from reeltag.data.ragged import Ragged
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.growing import by_use
+from reeltag.models.layers.scores import Listed
 from reeltag.models.layers.uses import UserUses
+from reeltag.models.listing import Listing
 from reeltag.models.observing import Observing
 
 
-class UserHistory(Explaining, Observing):
+class UserHistory(Listing, Explaining, Observing):
     """score(post, j) = uses of j by the post's user + uses by all / (1 + most uses of any).
 
     The second term is below 1: it orders what the user never used, and settles ties. A
@@ -39,9 +41,10 @@ class UserHistory(Explaining, Observing):
     def encode(self, posts: PostBatch) -> Encoded:
         return {"users": posts.users, "own": posts.own}
 
-    def score_all(self, encoded: Encoded) -> Tensor:
-        counts: Tensor = self.uses(encoded["users"], encoded["own"])
-        return self.backoff + counts
+    def listed(self, encoded: Encoded) -> Listed:
+        counts = self.uses.listed(encoded["users"], encoded["own"])
+        usual = self.backoff
+        return Listed(counts.rows, usual[counts.rows.values] + counts.values, usual)
 
     def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
         """`uses`: the user's posts that carry it."""

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from reeltag.data.batches import PostBatch, collate
 from reeltag.errors import ConfigError
-from reeltag.evaluation.ranking import block_size, top_k
+from reeltag.evaluation.ranking import block_size
 from reeltag.features.single import features_of
 from reeltag.hashtags import find, normalise, strip
 from reeltag.models.explaining import Contributing
+from reeltag.models.layers.top import top_k
 from reeltag.recommend.answers import Answer, Question, Recommendation
 from reeltag.recommend.contributions import ModelReasons
 from reeltag.recommend.heed import heeded

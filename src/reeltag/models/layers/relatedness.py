@@ -12,6 +12,7 @@ from torch import Tensor
 
 from reeltag.data.corpus import TrainingSet
 from reeltag.models.layers.postings import TermIndex
+from reeltag.models.layers.scores import Listed
 
 RELATIVES = 20
 """Hashtags that one is related to by each way of going together, the nearest ones."""
@@ -34,7 +35,7 @@ class Relatedness(TermIndex):
     hashtags k, times 1 / (1 + n_j): who has no use yet takes part by the company of its name,
     who has many is known by them. No hashtag is its own relative.
 
-    It is one sparse product. Shapes: (B, H) in, (B, H) out.
+    It is one sparse product. Shapes: `Listed`, what is not listed 0, in; (B, H) out.
     """
 
     def __init__(self, posts: float = 0.3, users: float = 0.7, names: float = 0.5) -> None:
@@ -74,9 +75,9 @@ class Relatedness(TermIndex):
         weights = self.weights.new_zeros(len(relatives))
         return relatives, weights.index_add_(0, place, self.weights[edges])
 
-    def forward(self, scores: Tensor) -> Tensor:
-        row, source = scores.nonzero(as_tuple=True)
-        return self.score(len(scores), row, source, scores[row, source])
+    def forward(self, scores: Listed) -> Tensor:
+        rows = scores.rows
+        return self.score(len(rows), rows.row_of_value, rows.values, scores.values)
 
 
 def _co_used(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Hashable
 from typing import Literal
 
 import torch
@@ -17,8 +17,24 @@ from reeltag.models.layers.postings import Postings
 from reeltag.models.layers.steady import on_grid
 
 Part = Literal["words", "pieces", "content"]
-Cosines = dict[Part, Tensor]
-"""Of B posts with the n training posts (B, n), by part."""
+
+
+class Cosines(dict[Part, Tensor]):
+    """Of B posts with the n training posts (B, n), by part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: dict[Hashable, tuple[Tensor, Tensor]] = {}
+
+    def once(
+        self, key: Hashable, make: Callable[[], tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        """What `make` makes of them, made once for each `key`: several models may need it."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+
 _BLOCK = 8192
 
 
@@ -60,7 +76,7 @@ class Resemblance(nn.Module):
         return on_grid(nn.functional.normalize(self.input(posts), dim=1))
 
     def forward(self, posts: PostBatch) -> Cosines:
-        found: Cosines = {}
+        found = Cosines()
         if self.words is not None:
             found["words"] = self.words(posts.words)
         if self.pieces is not None:

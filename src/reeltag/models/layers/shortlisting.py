@@ -12,6 +12,7 @@ from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.models.explaining import Facts
 from reeltag.models.layers.growing import longer
+from reeltag.models.layers.scores import Listed, Scores, Whole, listed_sums
 from reeltag.models.layers.uses import UserUses
 
 DEPTH = 256
@@ -27,9 +28,9 @@ _LITTLE = 1e-4
 
 @dataclass(frozen=True)
 class Shortlisted:
-    """fused (B, H) from 0 to 1; candidates (B, C) hashtags, features (B, C, F) of each."""
+    """fused from 0 to 1; candidates (B, C) hashtags, features (B, C, F) of each."""
 
-    fused: Tensor
+    fused: Listed
     candidates: Tensor
     features: Tensor
 
@@ -56,6 +57,7 @@ class Shortlisting(nn.Module):
         self.popular: Tensor
         self.register_buffer("user_posts", torch.zeros(users))
         self.register_buffer("popular", torch.zeros(2, hashtags))
+        self._ordered: tuple[Tensor, Tensor] | None = None
 
     def fit(self, training: TrainingSet) -> None:
         """Count uses and posts of users and of hashtags."""
@@ -66,48 +68,43 @@ class Shortlisting(nn.Module):
 
     def forward(
         self,
-        scores: Sequence[Tensor],
-        nearest: Sequence[Tensor],
+        scores: Sequence[Scores],
+        nearest: Sequence[Scores],
         users: Tensor,
         own: Tensor,
         lengths: Tensor,
         most: int,
         among: Tensor | None = None,
     ) -> Shortlisted:
-        """Shortlist `most` hashtags of B posts by the scores (B, H) of each scorer.
+        """Shortlist `most` hashtags of B posts by the scores of each scorer.
 
-        nearest (B, H) each: of the scorers whose posts vote, the best vote for a hashtag;
-        lengths (B, 2): words and pieces of the captions; among (H,): which may be shortlisted.
+        nearest: of the scorers whose posts vote, the best vote for a hashtag; lengths (B, 2):
+        words and pieces of the captions; among (H,): which may be shortlisted.
         """
-        # A scorer at a time: its numbers for all hashtags then stay near the processor.
-        first = [_best(found, DEPTH) for found in scores]
-        places = torch.arange(first[0].shape[1], device=users.device)
-        worth = (_FLAT + 1) / (_FLAT + 1 + places) / len(scores)
-        fused = self.little().repeat(len(users), 1)
-        for top in first:
-            fused.scatter_add_(1, top, worth.expand_as(top))
+        first = self._first(scores)
+        fused = self._fused(first)
         if among is None:
-            best = _best(fused, most)
+            best = fused.top(min(most, len(self.order)), self.order)
         else:
-            best = _best(torch.where(among, fused, -1.0), min(most, int(among.sum())))
-        picked = torch.stack([found.gather(1, best) for found in scores])
-        highest = torch.stack(
-            [f.gather(1, top[:, :1]) for f, top in zip(scores, first, strict=True)]
-        )
-        ranks = torch.stack([_places(top, best, fused.shape[1]) for top in first])
+            some = torch.where(among, fused.whole(), -1.0)
+            best = Whole(some).top(min(most, int(among.sum())), self.order)
+        picked = torch.stack([found.at(best) for found in scores])
+        both = zip(scores, first, strict=True)
+        highest = torch.stack([found.at(top[:, :1]) for found, top in both])
+        ranks = torch.stack([self._places(top).at(best) for top in first])
         of_scorers = [picked, ranks.log1p(), picked / highest.clamp(min=1e-12)]
-        uses = self.uses(users, own)
-        posts = self.posts_of(users, own)
-        of_post = torch.stack(
-            [posts, (uses > 0).sum(1).float(), uses.amax(1), *lengths.T.float()], 1
-        )
-        used = uses.gather(1, best)
+        uses, posts = self.uses.listed(users, own), self.posts_of(users, own)
+        row = uses.rows.row_of_value
+        different = torch.zeros_like(posts).index_add(0, row, (uses.values > 0).float())
+        most_uses = torch.zeros_like(posts).scatter_reduce(0, row, uses.values, "amax")
+        of_post = torch.stack([posts, different, most_uses, *lengths.T.float()], 1)
+        used = uses.at(best)
         of_pair = [
-            fused.gather(1, best),
+            fused.at(best),
             used,
             used / posts.clamp(min=1).unsqueeze(1),
             *self.popular[:, best],
-            *(votes.gather(1, best) for votes in nearest),
+            *(votes.at(best) for votes in nearest),
         ]
         features = torch.cat(
             [
@@ -130,14 +127,42 @@ class Shortlisting(nn.Module):
             *(("post", name) for name in ("posts", "hashtags", "most uses", "words", "pieces")),
         ]
 
-    def votes(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Places from 0 up to `DEPTH`, and votes from 0 to 1, by scorer (scorers, B, H)."""
-        first = _best(scores, DEPTH)
-        places = torch.arange(first.shape[2], device=scores.device).expand_as(first)
-        ranks = torch.full(scores.shape, DEPTH, dtype=torch.int16, device=scores.device)
-        ranks.scatter_(2, first, places.to(torch.int16))
-        votes = torch.zeros_like(scores).scatter_(2, first, (_FLAT + 1) / (_FLAT + 1 + places))
-        return ranks, votes
+    def _first(self, scores: Sequence[Scores]) -> list[Tensor]:
+        """The first places of each scorer (B, up to DEPTH)."""
+        return [found.top(min(DEPTH, len(self.order)), self.order) for found in scores]
+
+    def _fused(self, first: Sequence[Tensor]) -> Listed:
+        """Who is among the first places of any scorer; the others have what popularity adds."""
+        posts, depth = first[0].shape
+        count = torch.arange(posts, device=first[0].device)
+        starts = torch.arange(0, 1 + len(first) * posts * depth, depth, device=count.device)
+        usual = self.little()
+        rows, values = listed_sums(
+            Ragged(torch.cat(list(first)).flatten(), starts),
+            (_worth(first[0]) / len(first)).repeat(len(first) * posts),
+            posts,
+            count.repeat_interleave(len(first)),
+            torch.cat([count.unsqueeze(1) + posts * s for s in range(len(first))], 1).flatten(),
+            usual.new_ones(len(first) * posts),
+            usual,
+        )
+        return Listed(rows, values, usual)
+
+    def _places(self, first: Tensor) -> Listed:
+        """Where each post has a hashtag among its `first` (B, D), `DEPTH` if nowhere."""
+        posts, depth = first.shape
+        starts = torch.arange(0, 1 + posts * depth, depth, device=first.device)
+        places = torch.arange(depth, device=first.device).float().repeat(posts)
+        nowhere = torch.full_like(self.popular[0], DEPTH)
+        return Listed(Ragged(first.flatten(), starts), places, nowhere)
+
+    def votes(self, scores: Sequence[Scores], hashtags: Tensor) -> tuple[Tensor, Tensor]:
+        """Of posts' `hashtags` (B, k) by each scorer: places from 0 up to `DEPTH`, and votes
+
+        from 0 to 1; (scorers, B, k) each.
+        """
+        ranks = torch.stack([self._places(top).at(hashtags) for top in self._first(scores)])
+        return ranks, torch.where(ranks < DEPTH, (_FLAT + 1) / (_FLAT + 1 + ranks), 0.0)
 
     def little(self) -> Tensor:
         """What popularity adds to the votes (hashtags,)."""
@@ -154,22 +179,32 @@ class Shortlisting(nn.Module):
         return self.user_posts[users.clamp(min=0)]
 
     def facts(
-        self, scores: Tensor, users: Tensor, own: Tensor, hashtags: Tensor
+        self, scores: Sequence[Scores], users: Tensor, own: Tensor, hashtags: Tensor
     ) -> dict[str, list[Facts]]:
-        """Of one post's `hashtags` (k,), by its `scores` (scorers, 1, H): for each group
+        """Of one post's `hashtags` (k,), by its scores of each scorer: for each group
 
         agreement: `count` of the `of` scorers have it among their first `first`; history:
         `uses` on the user's `posts`; popular: the `users` who used it.
         """
-        ranks, _ = self.votes(scores)
-        agreed = (ranks[:, 0, hashtags] < FIRST).sum(0).tolist()
-        uses, posts = self.uses(users, own)[0, hashtags].int().tolist(), self.posts_of(users, own)
+        asked = hashtags.unsqueeze(0)
+        ranks, _ = self.votes(scores, asked)
+        agreed = (ranks[:, 0] < FIRST).sum(0).tolist()
+        uses = self.uses.listed(users, own).at(asked)[0].int().tolist()
+        posts = self.posts_of(users, own)
         used_by = self.uses.users_of()[hashtags].tolist()
         return {
             "agreement": [{"count": n, "of": len(scores), "first": FIRST} for n in agreed],
             "history": [{"uses": n, "posts": int(posts)} if n else {} for n in uses],
             "popular": [{"users": n} if n else {} for n in used_by],
         }
+
+    @property
+    def order(self) -> Tensor:
+        """All hashtags by falling uses (H,), equal ones by their ids; made once for each."""
+        if self._ordered is None or self._ordered[0] is not self.popular:
+            order = torch.argsort(self.popular[0], descending=True, stable=True)
+            self._ordered = self.popular, order
+        return self._ordered[1]
 
     def _popular(self) -> Tensor:
         return torch.stack([self.uses.of_all(), self.uses.users_of()]).float().log1p()
@@ -188,15 +223,6 @@ class Shortlisting(nn.Module):
         self.popular = self._popular()
 
 
-def _best(scores: Tensor, most: int) -> Tensor:
-    """Columns of the largest along the last dimension, best first."""
-    if most >= scores.shape[-1]:  # all of them: the order of equal ones is that of columns
-        return torch.argsort(scores, dim=-1, descending=True, stable=True)
-    return torch.topk(scores, most, dim=-1).indices
-
-
-def _places(first: Tensor, asked: Tensor, hashtags: int) -> Tensor:
-    """Where each row has the hashtags `asked` (B, C) among its `first` (B, D), `DEPTH` if not."""
-    places = torch.arange(first.shape[1], dtype=torch.int16, device=first.device)
-    table = torch.full((len(first), hashtags), DEPTH, dtype=torch.int16, device=first.device)
-    return table.scatter_(1, first, places.expand_as(first)).gather(1, asked).float()
+def _worth(first: Tensor) -> Tensor:
+    """Of each of the first places (D,)."""
+    return (_FLAT + 1) / (_FLAT + 1 + torch.arange(first.shape[1], device=first.device))

@@ -6,7 +6,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-_GRID = 1 << 11
+from reeltag.data.ragged import Ragged
 
 _GRID = 1 << 11
 
@@ -62,14 +62,15 @@ def _unit(vectors: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     return on_grid(vectors / lengths.clamp(min=1e-12)), lengths
 
 
-def sparse_product(left: Tensor, right: Tensor) -> Tensor:
-    """left (B, n), nearly all zeros, @ right (n, C): what is not zero is added up in its order."""
-    if left.device.type == "cpu":
-        rows = sparse.csr_matrix(left.numpy())
+def sparse_product(left: Ragged, values: Tensor, right: Tensor) -> Tensor:
+    """left, B rows of columns with `values`, @ right (n, C): each row is added up in its order."""
+    if values.device.type == "cpu":
+        parts = values.numpy(), left.values.numpy(), left.offsets.numpy()
+        rows = sparse.csr_matrix(parts, shape=(len(left), len(right)))
         return torch.from_numpy(rows @ right.contiguous().numpy())
-    row, column = left.nonzero(as_tuple=True)
-    parts = right[column] * left[row, column].unsqueeze(1)
-    return right.new_zeros(len(left), right.shape[1]).index_add_(0, row, parts)
+    added = right[left.values] * values.unsqueeze(1)
+    empty = right.new_zeros(len(left), right.shape[1])
+    return empty.index_add_(0, left.row_of_value, added)
 
 
 def on_grid(vectors: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from reeltag.errors import MissingExtraError
+from reeltag.models.layers.fused import available
+from reeltag.models.layers.tree_masks import TreeMasks
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -30,7 +32,7 @@ class RankingTrees(nn.Module):
         super().__init__()
         self.text: Tensor
         self.register_buffer("text", torch.zeros(0, dtype=torch.uint8))
-        self._read: tuple[Tensor, Booster] | None = None
+        self._read: tuple[Tensor, Booster, TreeMasks | None] | None = None
 
     @property
     def grown(self) -> bool:
@@ -59,15 +61,17 @@ class RankingTrees(nn.Module):
         stored = grown.model_to_string().encode()
         self.text = torch.frombuffer(bytearray(stored), dtype=torch.uint8)
 
-    def _booster(self) -> Booster:
+    def _readable(self) -> tuple[Booster, TreeMasks | None]:
         # What is stored may be replaced at any time: trees are read again when it was.
         if self._read is None or self._read[0] is not self.text:
             text = self.text.cpu().numpy().tobytes().decode()
-            self._read = self.text, _lightgbm().Booster(model_str=text)
-        return self._read[1]
+            booster = _lightgbm().Booster(model_str=text)
+            masks = TreeMasks.of(booster.dump_model()["tree_info"]) if available() else None
+            self._read = self.text, booster, masks
+        return self._read[1:]
 
     def forward(self, features: Tensor) -> Tensor:
-        return self._predict(features, 1).squeeze(2).to(features)
+        return self._sums(features).to(features)
 
     def best(self, features: Tensor, rounds: int, most: int) -> Tensor:
         """Which `most` of a group's C rows the first `rounds` trees put first; of C, if fewer.
@@ -77,7 +81,7 @@ class RankingTrees(nn.Module):
         n, C, _ = features.shape
         if most >= C:
             return torch.arange(C, device=features.device).expand(n, C)
-        early = self._predict(features, 1, num_iteration=rounds).squeeze(2)
+        early = self._sums(features, rounds)
         order = torch.argsort(early, dim=1, descending=True, stable=True)
         return order[:, :most].sort(1).values.to(features.device)
 
@@ -88,12 +92,19 @@ class RankingTrees(nn.Module):
         """
         return self._predict(features, features.shape[2] + 1, pred_contrib=True)
 
+    def _sums(self, features: Tensor, rounds: int | None = None) -> Tensor:
+        """Of all trees or the first `rounds` (n, C), float64, on the CPU."""
+        masks = self._readable()[1]
+        if masks is None or features.dtype != torch.float32:
+            return self._predict(features, 1, num_iteration=rounds).squeeze(2)
+        return torch.from_numpy(masks.sums(features.contiguous().cpu().numpy(), rounds))
+
     def _predict(self, features: Tensor, width: int, **how: Any) -> Tensor:
         n, C, F = features.shape
         if not n * C:
             return torch.zeros(n, C, width, dtype=torch.float64)
         rows = features.reshape(n * C, F).cpu().numpy()
-        found = self._booster().predict(rows, num_threads=torch.get_num_threads(), **how)
+        found = self._readable()[0].predict(rows, num_threads=torch.get_num_threads(), **how)
         return torch.from_numpy(np.asarray(found)).view(n, C, width)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.models.layers.growing import with_pairs
+from reeltag.models.layers.scores import Listed
 
 
 class UserUses(nn.Module):
@@ -56,15 +57,26 @@ class UserUses(nn.Module):
         return torch.bincount(self.tags, minlength=self.hashtags)
 
     def forward(self, users: Tensor, own: Tensor) -> Tensor:
-        counts = torch.zeros(len(users), self.hashtags, device=users.device)
-        rows = (users >= 0).nonzero().squeeze(1)
-        where, owner = Ragged(self.tags, self.offsets).positions(users[rows])
-        counts[rows[owner], self.tags[where]] = self.uses[where]
-        rows = ((own >= 0) & (users >= 0)).nonzero().squeeze(1)
-        if len(self.own_offsets) > 1:
-            where, owner = Ragged(self.own_tags, self.own_offsets).positions(own[rows])
-            counts[rows[owner], self.own_tags[where]] -= 1
-        return counts
+        return self.listed(users, own).whole()
+
+    def listed(self, users: Tensor, own: Tensor) -> Listed:
+        """The same, only of hashtags that the user used; ids ascend."""
+        known = users >= 0
+        lists = Ragged(self.tags, self.offsets)
+        rows = known.nonzero().squeeze(1)
+        where, owner = lists.positions(users[rows])
+        tags, uses = self.tags[where], self.uses[where]
+        inside = (known & (own >= 0)).nonzero().squeeze(1)
+        if len(inside) and len(self.own_offsets) > 1:
+            of, at = Ragged(self.own_tags, self.own_offsets).positions(own[inside])
+            keys = rows[owner] * self.hashtags + tags  # ascending
+            taken = torch.searchsorted(keys, inside[at] * self.hashtags + self.own_tags[of])
+            uses = uses.index_add(0, taken, uses.new_full((len(taken),), -1.0))
+        lengths = torch.where(known, lists.lengths[users.clamp(min=0)] if self.users else 0, 0)
+        offsets = lengths.new_zeros(len(users) + 1)
+        torch.cumsum(lengths, 0, out=offsets[1:])
+        zeros = uses.new_zeros(1).expand(self.hashtags)
+        return Listed(Ragged(tags, offsets), uses, zeros)
 
     def grow(self, users: int, hashtags: int) -> None:
         """Make room for so many users and hashtags in all."""

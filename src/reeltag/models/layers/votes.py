@@ -9,13 +9,14 @@ from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.models.explaining import NAMED, Facts
 from reeltag.models.layers.growing import by_use
+from reeltag.models.layers.scores import Listed, listed_sums
 
 
 class Votes(nn.Module):
     """score(j) = Σ of the weights of the posts that carry j, then popularity.
 
     Popularity is far below any weight that matters: it orders what nobody votes for.
-    Shapes: weights (B, n) and positions (B, n) of training posts in, (B, hashtags) out.
+    Shapes: weights (B, n) and positions (B, n) of training posts in, `Listed` scores out.
     """
 
     def __init__(self, hashtags: int) -> None:
@@ -34,26 +35,32 @@ class Votes(nn.Module):
         self.offsets, self.tags = carried.offsets.clone(), carried.values.clone()
         self.grow(len(self.backoff))
 
-    def forward(self, weights: Tensor, positions: Tensor) -> Tensor:
-        scores = self.backoff.repeat(len(positions), 1)
-        flat, owner = self._heard(weights, positions)
-        scores.view(-1).index_add_(0, flat, weights.reshape(-1)[owner])
-        return scores
+    def forward(self, weights: Tensor, positions: Tensor) -> Listed:
+        return self._listed(weights, positions, self.backoff)
 
-    def nearest(self, weights: Tensor, positions: Tensor) -> Tensor:
-        """The largest weight of a post that carries each hashtag (B, hashtags), 0 for none."""
-        scores = torch.zeros(len(positions), len(self.backoff), device=weights.device)
-        flat, owner = self._heard(weights, positions)
-        scores.view(-1).scatter_reduce_(0, flat, weights.reshape(-1)[owner], "amax")
-        return scores
+    def nearest(self, weights: Tensor, positions: Tensor) -> Listed:
+        """The largest weight of a post that carries each hashtag, 0 for none."""
+        return self._listed(weights, positions, torch.zeros_like(self.backoff), largest=True)
 
-    def _heard(self, weights: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Of every vote: its place in scores laid flat, and in the weights laid flat."""
-        heard = (weights > 0).reshape(-1).nonzero().squeeze(1)
-        where, of = Ragged(self.tags, self.offsets).positions(positions.reshape(-1)[heard])
-        owner = heard[of]
-        row = torch.div(owner, max(1, positions.shape[1]), rounding_mode="floor")
-        return row * len(self.backoff) + self.tags[where], owner
+    def counted(self, weights: Tensor, positions: Tensor) -> Listed:
+        """The sum of the weights alone, without popularity."""
+        return self._listed(weights, positions, torch.zeros_like(self.backoff))
+
+    def _listed(
+        self, weights: Tensor, positions: Tensor, usual: Tensor, largest: bool = False
+    ) -> Listed:
+        owner, place = (weights > 0).nonzero(as_tuple=True)
+        rows, values = listed_sums(
+            Ragged(self.tags, self.offsets),
+            None,
+            len(weights),
+            owner,
+            positions[owner, place],
+            weights[owner, place],
+            usual,
+            largest,
+        )
+        return Listed(rows, values, usual)
 
     def carriers(self, cosines: Tensor, positions: Tensor, hashtags: Tensor) -> list[Facts]:
         """As `carriers_of`, of what the training posts carry."""

@@ -1,0 +1,115 @@
+"""Arrays in, the columns of each row's largest numbers out: loops that numba compiles.
+
+Numbers are compared by keys of 64 bits, the smallest first: the number's bits, turned so that
+larger numbers come first (what is none is -inf), then its column.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numba import prange
+
+_compiled: Any = numba.njit(parallel=True, cache=True)
+_SIGN = np.uint32(1 << 31)
+_LOW = np.uint64((1 << 32) - 1)
+_SHIFT = np.uint64(32)
+
+
+@numba.njit(cache=True, inline="always")
+def _key(value: Any, column: Any) -> Any:
+    if value != value:
+        value = -np.float32(np.inf)
+    bits = np.float32(value + np.float32(0)).view(np.uint32)  # -0 + 0 is 0
+    if bits < _SIGN:
+        bits = ~(bits | _SIGN)
+    return (np.uint64(bits) << _SHIFT) | np.uint64(column)
+
+
+@numba.njit(cache=True)
+def _smallest(keys: Any, most: int) -> Any:
+    """The `most` smallest keys, ascending."""
+    if len(keys) > 2 * most:
+        keys = keys[keys <= np.partition(keys, most - 1)[most - 1]]
+    keys.sort()
+    return keys[:most]
+
+
+@_compiled
+def top_columns(scores: Any, out: Any) -> None:
+    """Of rows (B, H), into out (B, most): no column is sorted that is not among the first.
+
+    Each row is laid out in lines of `wide` columns; the most-th largest of the maxima down the
+    lines is a lower bound of the most-th largest of all.
+    """
+    rows, width = scores.shape
+    most = out.shape[1]
+    wide = min(width, 4 * most)
+    for p in prange(rows):
+        row = scores[p]
+        maxima = np.full(wide, -np.inf, np.float32)
+        for start in range(0, width, wide):
+            for j in range(min(wide, width - start)):
+                value = row[start + j]
+                maxima[j] = value if value > maxima[j] else maxima[j]
+        bound = np.partition(maxima, wide - most)[wide - most]
+        keys = np.empty(width, np.uint64)
+        found, equal = 0, 0
+        for j in range(width):
+            value = row[j]
+            if value > bound:
+                keys[found] = _key(value, j)
+                found += 1
+            elif equal < most and (value == bound or bound == -np.inf):  # or not a number
+                keys[found] = _key(value, j)
+                found += 1
+                equal += 1
+        best = _smallest(keys[:found], most)
+        for place in range(most):
+            out[p, place] = np.int64(best[place] & _LOW)
+
+
+@_compiled
+def top_listed(
+    columns: Any, values: Any, offsets: Any, usual: Any, scale: Any, order: Any, out: Any
+) -> None:
+    """Where `columns` are listed with `values`, all others have scale · usual, best by `order`."""
+    most = out.shape[1]
+    for p in prange(out.shape[0]):
+        start, count = offsets[p], offsets[p + 1] - offsets[p]
+        listed = np.zeros(len(usual), np.bool_)
+        keys = np.empty(count, np.uint64)
+        for i in range(count):
+            column = columns[start + i]
+            listed[column] = True
+            keys[i] = _key(values[start + i], column)
+        keys = _smallest(keys, most)
+        i, t = 0, 0
+        for place in range(most):
+            while t < len(order) and listed[order[t]]:
+                t += 1
+            other = np.uint64((1 << 64) - 1)
+            if t < len(order):
+                other = _key(scale[p] * usual[order[t]], order[t])
+            if i < len(keys) and keys[i] < other:
+                other = keys[i]
+                i += 1
+            else:
+                t += 1
+            out[p, place] = np.int64(other & _LOW)
+
+
+@_compiled
+def at_listed(
+    columns: Any, values: Any, offsets: Any, usual: Any, scale: Any, asked: Any, out: Any
+) -> None:
+    """The numbers of the columns `asked` (B, C), of what `top_listed` describes."""
+    for p in prange(out.shape[0]):
+        found = np.full(len(usual), -1, np.int64)
+        for i in range(offsets[p], offsets[p + 1]):
+            found[columns[i]] = i
+        for k in range(out.shape[1]):
+            i = found[asked[p, k]]
+            out[p, k] = values[i] if i >= 0 else scale[p] * usual[asked[p, k]]
