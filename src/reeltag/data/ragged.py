@@ -60,6 +60,10 @@ class Ragged:
         """Length of each row (rows,)."""
         return self.offsets[1:] - self.offsets[:-1]
 
+    def lengths_of(self, rows: Tensor) -> Tensor:
+        """Length of each of `rows` (n,)."""
+        return self.offsets[rows + 1] - self.offsets[rows]
+
     @property
     def row_of_value(self) -> Tensor:
         """The row each value belongs to (m,)."""
@@ -73,7 +77,7 @@ class Ragged:
         Returns `(positions, owner)`, both (k,): index into `values`, and the position in
         `rows` that the value belongs to. No Python loop, no host sync beyond the size k.
         """
-        return spans(self.offsets[rows], self.lengths[rows])
+        return spans(self.offsets[rows], self.lengths_of(rows))
 
     def sampled(self, rows: Tensor, most: int, padded: bool = False) -> tuple[Tensor, Tensor]:
         """As `positions`, but at most `most` values of a row, drawn anew at each call.
@@ -85,7 +89,7 @@ class Ragged:
         `padded`: exactly `most` places for each row, owner n where a short row has no value
         for it (position 0). Sizes are then known beforehand, and no device waits for the host.
         """
-        lengths = self.lengths[rows]
+        lengths = self.lengths_of(rows)
         start = (torch.rand(len(rows), device=rows.device) * lengths).long()
         if not padded:
             taken = lengths.clamp(max=most)
@@ -108,19 +112,8 @@ class Ragged:
             return Ragged(self.values, self.offsets.new_zeros(len(rows) + 1))
         positions, _ = self.positions(rows)
         offsets = torch.zeros(len(rows) + 1, dtype=torch.int64, device=rows.device)
-        torch.cumsum(self.lengths[rows], 0, out=offsets[1:])
+        torch.cumsum(self.lengths_of(rows), 0, out=offsets[1:])
         return Ragged(self.values[positions], offsets)
-
-    def places(self, rows: Tensor, values: Tensor) -> Tensor:
-        """Where pairs (k,) of a row and a value of it stand among the values, -1 for nowhere."""
-        if not len(self.values):
-            return torch.full_like(rows, -1)
-        width = 1 + torch.maximum(self.values.max(), values.max()) if len(values) else 1
-        keys = self.row_of_value * width + self.values
-        ordered, places = torch.sort(keys)
-        asked = rows * width + values
-        found = torch.searchsorted(ordered, asked).clamp(max=len(ordered) - 1)
-        return torch.where(ordered[found] == asked, places[found], -1)
 
     def padded(self, fill: int = -1) -> Tensor:
         """A (rows, longest) table, short rows filled with `fill` at the end."""

@@ -49,7 +49,7 @@ class ListSums:
         sums = torch.zeros(posts, columns, device=weights.device)
         if not len(asked) or not columns:
             return sums
-        ends = torch.cumsum(lists.lengths[asked], 0)
+        ends = torch.cumsum(lists.lengths_of(asked), 0)
         start = 0
         while start < len(asked):  # as many lists at once as a bounded number of entries allows
             before = ends[start - 1] if start else ends.new_zeros(())

@@ -1,4 +1,4 @@
-"""Arrays in, sums by column written one row after the other: the loops of `listed_sums`."""
+"""Lists of columns in, sums by column of the lists that rows ask for out: `listed_sums`' loop."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numba
 import numpy as np
 from numba import prange
 
+
 _compiled: Any = numba.njit(parallel=True, cache=True)
 
 
@@ -16,22 +17,29 @@ def add_listed(
     columns: Any,
     weights: Any,
     starts: Any,
-    offsets: Any,
+    owner: Any,
     asked: Any,
     weight: Any,
     start: Any,
-    largest: Any,
-    room: Any,
-    found: Any,
-    values: Any,
-    counts: Any,
-) -> None:
-    """Row p asks for lists `asked[offsets[p]:offsets[p + 1]]`; list l begins at `starts[l]`.
+    rows: int,
+    largest: bool,
+) -> Any:
+    """Row owner[k] (ascending) asks for list asked[k]; list l begins at starts[l].
 
-    Its distinct columns go to `found`, and what `start` and the lists say of each to `values`,
-    both from room[p] on; how many they are, to `counts`.
+    Returns the distinct columns of each row, where the rows begin (rows + 1,), and what `start`
+    and the lists say of each column.
     """
-    for p in prange(len(counts)):
+    offsets = np.searchsorted(owner, np.arange(rows + 1))
+    room = np.zeros(rows + 1, np.int64)
+    for p in range(rows):
+        most = 0
+        for k in range(offsets[p], offsets[p + 1]):
+            most += starts[asked[k] + 1] - starts[asked[k]]
+        room[p + 1] = room[p] + min(most, len(start))
+    found = np.empty(room[rows], np.int64)
+    values = np.empty(room[rows], np.float32)
+    counts = np.zeros(rows, np.int64)
+    for p in prange(rows):
         total = np.empty(len(start), np.float32)
         seen = np.zeros(len(start), np.bool_)
         first, count = room[p], 0
@@ -50,12 +58,10 @@ def add_listed(
         for i in range(first, first + count):
             values[i] = total[found[i]]
         counts[p] = count
-
-
-@_compiled
-def moved_up(room: Any, offsets: Any, found: Any, values: Any, columns: Any, out: Any) -> None:
-    """Rows that begin at `room` with space between them, into rows that begin at `offsets`."""
-    for p in prange(len(offsets) - 1):
-        for i in range(offsets[p + 1] - offsets[p]):
-            columns[offsets[p] + i] = found[room[p] + i]
-            out[offsets[p] + i] = values[room[p] + i]
+    ends = np.zeros(rows + 1, np.int64)
+    for p in range(rows):  # close the gaps: there was room for columns that are not distinct
+        ends[p + 1] = ends[p] + counts[p]
+        for i in range(counts[p]):
+            found[ends[p] + i] = found[room[p] + i]
+            values[ends[p] + i] = values[room[p] + i]
+    return found[: ends[rows]], ends, values[: ends[rows]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -80,7 +81,7 @@ class Listed(Scores):
         from reeltag.models.layers import top_kernels
 
         best = torch.empty(len(self.rows), most, dtype=torch.int64)
-        top_kernels.top_listed(*self._arrays(), order.numpy(), best.numpy())
+        top_kernels.top_listed(*self._arrays, order.numpy(), best.numpy())
         return best
 
     def at(self, hashtags: Tensor) -> Tensor:
@@ -89,9 +90,10 @@ class Listed(Scores):
         from reeltag.models.layers import top_kernels
 
         found = torch.empty(hashtags.shape)
-        top_kernels.at_listed(*self._arrays(), hashtags.contiguous().numpy(), found.numpy())
+        top_kernels.at_listed(*self._arrays, hashtags.contiguous().numpy(), found.numpy())
         return found
 
+    @cached_property
     def _arrays(self) -> list[object]:
         scale = torch.ones(len(self.rows)) if self.scale is None else self.scale
         parts = self.rows.values, self.values, self.rows.offsets, self.usual, scale
@@ -116,42 +118,27 @@ def listed_sums(
     lists: L rows of columns; weights of their values, 1 without. (k,) each: `owner`, the post
     that asks, ascending; `asked`, the list; `weight` of it. start (columns,).
     """
-    lengths = lists.lengths[asked]
     if weights is None:
         weights = lists.values.new_ones((), dtype=torch.float32).expand(len(lists.values))
-    if not _compiled(weight):
-        where, of = lists.positions(asked)
-        values = weight[of] * weights[where]
-        keys, place = torch.unique(
-            owner[of] * len(start) + lists.values[where], return_inverse=True
-        )
-        row, column = keys // len(start), keys % len(start)
-        sums = start[column]
-        if largest:
-            sums = sums.scatter_reduce(0, place, values, "amax")
-        else:
-            sums = sums.index_add(0, place, values)
-        return Ragged.from_pairs(row, column, posts), sums
-    from reeltag.models.layers import listed_kernels
+    if _compiled(weight):
+        from reeltag.models.layers import listed_kernels
 
-    offsets = torch.searchsorted(owner, torch.arange(posts + 1))
-    ends = torch.cat([lengths.new_zeros(1), torch.cumsum(lengths, 0)])[offsets]
-    room = torch.zeros(posts + 1, dtype=torch.int64)
-    torch.cumsum((ends[1:] - ends[:-1]).clamp(max=len(start)), 0, out=room[1:])
-    found = torch.empty(int(room[-1]), dtype=torch.int64)
-    values, counts = torch.empty(len(found)), torch.empty(posts, dtype=torch.int64)
-    given = lists.values, weights, lists.offsets, offsets, asked, weight, start
-    listed_kernels.add_listed(
-        *(part.numpy() for part in given),
-        largest,
-        *(part.numpy() for part in (room, found, values, counts)),
-    )
-    ends = torch.zeros(posts + 1, dtype=torch.int64)
-    torch.cumsum(counts, 0, out=ends[1:])
-    columns, sums = torch.empty(int(ends[-1]), dtype=torch.int64), torch.empty(int(ends[-1]))
-    parts = room, ends, found, values, columns, sums
-    listed_kernels.moved_up(*(part.numpy() for part in parts))
-    return Ragged(columns, ends), sums
+        given = lists.values, weights, lists.offsets, owner, asked, weight, start
+        columns, offsets, sums = listed_kernels.add_listed(
+            *(part.numpy() for part in given), posts, largest
+        )
+        parts = torch.from_numpy(columns), torch.from_numpy(offsets)
+        return Ragged(*parts), torch.from_numpy(sums)
+    where, of = lists.positions(asked)
+    values = weight[of] * weights[where]
+    keys, place = torch.unique(owner[of] * len(start) + lists.values[where], return_inverse=True)
+    row, column = keys // len(start), keys % len(start)
+    found = start[column]
+    if largest:
+        found = found.scatter_reduce(0, place, values, "amax")
+    else:
+        found = found.index_add(0, place, values)
+    return Ragged.from_pairs(row, column, posts), found
 
 
 def _compiled(tensor: Tensor) -> bool:

@@ -88,10 +88,10 @@ class Shortlisting(nn.Module):
         else:
             some = torch.where(among, fused.whole(), -1.0)
             best = Whole(some).top(min(most, int(among.sum())), self.order)
-        picked = torch.stack([found.at(best) for found in scores])
         both = zip(scores, first, strict=True)
-        highest = torch.stack([found.at(top[:, :1]) for found, top in both])
-        ranks = torch.stack([self._places(top).at(best) for top in first])
+        picked = torch.stack([found.at(torch.cat([best, top[:, :1]], 1)) for found, top in both])
+        picked, highest = picked[:, :, :-1], picked[:, :, -1:]
+        ranks = self._places(first, best)
         of_scorers = [picked, ranks.log1p(), picked / highest.clamp(min=1e-12)]
         uses, posts = self.uses.listed(users, own), self.posts_of(users, own)
         row = uses.rows.row_of_value
@@ -148,20 +148,24 @@ class Shortlisting(nn.Module):
         )
         return Listed(rows, values, usual)
 
-    def _places(self, first: Tensor) -> Listed:
-        """Where each post has a hashtag among its `first` (B, D), `DEPTH` if nowhere."""
-        posts, depth = first.shape
-        starts = torch.arange(0, 1 + posts * depth, depth, device=first.device)
-        places = torch.arange(depth, device=first.device).float().repeat(posts)
+    def _places(self, first: Sequence[Tensor], hashtags: Tensor) -> Tensor:
+        """Where each scorer has the `hashtags` (B, C) of a post among its `first` (B, D).
+
+        Float32 (scorers, B, C); `DEPTH` if nowhere.
+        """
+        every, depth = torch.cat(list(first)), first[0].shape[1]
+        starts = torch.arange(0, 1 + every.numel(), depth, device=every.device)
+        places = torch.arange(depth, device=every.device).float().repeat(len(every))
         nowhere = torch.full_like(self.popular[0], DEPTH)
-        return Listed(Ragged(first.flatten(), starts), places, nowhere)
+        found = Listed(Ragged(every.flatten(), starts), places, nowhere)
+        return found.at(hashtags.repeat(len(first), 1)).view(len(first), *hashtags.shape)
 
     def votes(self, scores: Sequence[Scores], hashtags: Tensor) -> tuple[Tensor, Tensor]:
         """Of posts' `hashtags` (B, k) by each scorer: places from 0 up to `DEPTH`, and votes
 
         from 0 to 1; (scorers, B, k) each.
         """
-        ranks = torch.stack([self._places(top).at(hashtags) for top in self._first(scores)])
+        ranks = self._places(self._first(scores), hashtags)
         return ranks, torch.where(ranks < DEPTH, (_FLAT + 1) / (_FLAT + 1 + ranks), 0.0)
 
     def little(self) -> Tensor:

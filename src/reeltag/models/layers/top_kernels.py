@@ -42,11 +42,12 @@ def top_columns(scores: Any, out: Any) -> None:
     """Of rows (B, H), into out (B, most): no column is sorted that is not among the first.
 
     Each row is laid out in lines of `wide` columns; the most-th largest of the maxima down the
-    lines is a lower bound of the most-th largest of all.
+    lines is a lower bound of the most-th largest of all. Fewer than `most` of them are above it.
     """
     rows, width = scores.shape
     most = out.shape[1]
-    wide = min(width, 4 * most)
+    wide = min(width, 2 * most)
+    room = most * (2 + width // wide)
     for p in prange(rows):
         row = scores[p]
         maxima = np.full(wide, -np.inf, np.float32)
@@ -55,7 +56,7 @@ def top_columns(scores: Any, out: Any) -> None:
                 value = row[start + j]
                 maxima[j] = value if value > maxima[j] else maxima[j]
         bound = np.partition(maxima, wide - most)[wide - most]
-        keys = np.empty(width, np.uint64)
+        keys = np.empty(room, np.uint64)
         found, equal = 0, 0
         for j in range(width):
             value = row[j]

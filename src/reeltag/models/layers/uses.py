@@ -72,7 +72,7 @@ class UserUses(nn.Module):
             keys = rows[owner] * self.hashtags + tags  # ascending
             taken = torch.searchsorted(keys, inside[at] * self.hashtags + self.own_tags[of])
             uses = uses.index_add(0, taken, uses.new_full((len(taken),), -1.0))
-        lengths = torch.where(known, lists.lengths[users.clamp(min=0)] if self.users else 0, 0)
+        lengths = torch.where(known, lists.lengths_of(users.clamp(min=0)) if self.users else 0, 0)
         offsets = lengths.new_zeros(len(users) + 1)
         torch.cumsum(lengths, 0, out=offsets[1:])
         zeros = uses.new_zeros(1).expand(self.hashtags)
