@@ -13,7 +13,7 @@ from reeltag.data.dataset import Dataset
 from reeltag.errors import ConfigError
 from reeltag.experiments.calibration import brier, calibration_error, reliability
 from reeltag.experiments.reproduce import PROCEDURES, procedure_of, reproduce
-from reeltag.models.house import SCORERS
+from reeltag.models.house_config import SCORERS
 from tests.models.captioned import captioned
 
 SMALL = {"rounds": 10, "least_rows": 3, "candidates": 12}

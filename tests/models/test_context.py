@@ -22,7 +22,8 @@ from reeltag.evaluation.metrics import judge_scores
 from reeltag.models.context import KINDS
 from reeltag.models.contract import Sizes
 from reeltag.models.explaining import Explaining
-from reeltag.models.house import SCORERS, House
+from reeltag.models.house import House
+from reeltag.models.house_config import SCORERS
 from reeltag.models.registry import build
 from tests.models.observing import ObservingContract
 

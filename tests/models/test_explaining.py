@@ -12,7 +12,7 @@ from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import Corpus
 from reeltag.models.contract import Sizes
 from reeltag.models.explaining import Explaining, Facts
-from reeltag.models.house import SCORERS
+from reeltag.models.house_config import SCORERS
 from reeltag.models.registry import build
 from reeltag.words import pieces
 from tests.models.captioned import captioned, rows_of

@@ -22,7 +22,8 @@ from reeltag.experiments.judge import corpus_of
 from reeltag.experiments.train import train_run
 from reeltag.models import tag_meaning
 from reeltag.models.contract import Sizes
-from reeltag.models.house import SCORERS, House
+from reeltag.models.house import House
+from reeltag.models.house_config import SCORERS
 from reeltag.models.layers import list_sums, scores, top, trees
 from reeltag.models.layers.chances import Chances
 from reeltag.models.layers.trees import RankingTrees

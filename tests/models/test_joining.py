@@ -21,7 +21,8 @@ from reeltag.experiments import train as training_runs
 from reeltag.experiments.judge import corpus_of
 from reeltag.experiments.train import train_run
 from reeltag.models.contract import Model, Sizes, Trained
-from reeltag.models.house import SCORERS, House
+from reeltag.models.house import House
+from reeltag.models.house_config import SCORERS
 from reeltag.models.joining import Joined
 from reeltag.models.registry import REGISTRY, build
 from reeltag.models.trained import TRAINED

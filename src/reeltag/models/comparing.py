@@ -16,7 +16,7 @@ from reeltag.models.layers.resemblance import Cosines, Part, Resemblance
 from reeltag.models.layers.scores import Listed
 from reeltag.models.layers.votes import Votes
 from reeltag.models.listing import Listing
-from reeltag.models.observing import Observing
+from reeltag.models.sharing import Sharing
 
 Of = Callable[[Tensor], Tensor]
 
@@ -41,15 +41,15 @@ class ComparingConfig(ModelConfig):
         return {"words": self.words, "pieces": self.pieces, "content": self.content}
 
 
-class Comparing(Observing):
+class Comparing(Sharing):
     """A model of r(p, q) = Σ_part w_part cos_part(p, q),  Σ_part w_part = 1
 
     over words, pieces of words and content (`Resemblance`). Each part is an inner product, so
     r is a kernel. A part the data does not have, or of weight 0, is left out, and the weights
     of the others are scaled to sum to 1.
 
-    Several such models can share one comparison: who `borrow`s neither fits nor stores it,
-    and is given the cosines (`encode_compared`, `observe_compared`).
+    Several such models can share one comparison (`Sharing`): who borrows it is given the cosines
+    (`encode_compared`, `observe_compared`).
     """
 
     resemblance: Resemblance
@@ -61,19 +61,9 @@ class Comparing(Observing):
         self.shares = {part: weight / sum(kept.values()) for part, weight in kept.items()}
         self.resemblance = Resemblance(sizes, self.shares.keys())
 
-    def borrow(self, lent: Resemblance) -> None:
-        """Compare by somebody else's, who fits and stores it."""
-        del self.resemblance
-        self.__dict__["resemblance"] = lent  # unregistered: none of this model's state
-
-    @property
-    def borrows(self) -> bool:
-        """Whether somebody else compares."""
-        return "resemblance" not in self._modules
-
     def fit(self, training: TrainingSet) -> None:
         """Take in the training posts; what is borrowed has been fitted by its owner."""
-        if not self.borrows:
+        if self.owns("resemblance"):
             self.resemblance.fit(training)
 
     def encode(self, posts: PostBatch) -> Encoded:

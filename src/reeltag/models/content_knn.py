@@ -45,7 +45,8 @@ class ContentKnn(Voting, Explaining):
 
     def fit(self, training: TrainingSet) -> None:
         super().fit(training)
-        self.votes.fit(training)
+        if self.owns("votes"):
+            self.votes.fit(training)
 
     def neighbours(self, posts: PostBatch) -> tuple[Tensor, Tensor]:
         """The nearest training posts: cosines (B, n) and positions (B, n), nearest first."""
@@ -71,7 +72,9 @@ class ContentKnn(Voting, Explaining):
 
     def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
         super().grow(users, hashtags)
-        self.votes.grow(self.sizes.hashtags)
+        if self.owns("votes"):
+            self.votes.grow(self.sizes.hashtags)
 
     def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
-        self.votes.observe(hashtags)
+        if self.owns("votes"):
+            self.votes.observe(hashtags)

@@ -17,7 +17,7 @@ from reeltag.models.explaining import NAMED, Explaining, Facts
 from reeltag.models.layers.growing import by_use
 from reeltag.models.layers.steady import sparse_product
 from reeltag.models.layers.uses import UserUses
-from reeltag.models.observing import Observing
+from reeltag.models.sharing import Sharing
 
 
 class EaseConfig(ModelConfig):
@@ -32,7 +32,7 @@ class EaseConfig(ModelConfig):
     square and cube. The others keep the popular order."""
 
 
-class Ease(Explaining, Observing):
+class Ease(Explaining, Sharing):
     """Embarrassingly shallow autoencoder (Steck, WWW 2019) over the users' hashtag counts.
 
         X = (uses of j by u)^p                                  users × hashtags
@@ -59,7 +59,8 @@ class Ease(Explaining, Observing):
         self.buffer("between", torch.zeros(0, 0))
 
     def fit(self, training: TrainingSet) -> None:
-        self.uses.fit(training)
+        if self.owns("uses"):
+            self.uses.fit(training)
         uses = self.uses.of_all()
         self.backoff = by_use(uses, 1e-6)
         ordered = torch.argsort(uses, descending=True, stable=True)
@@ -115,10 +116,12 @@ class Ease(Explaining, Observing):
     def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
         """New hashtags are not among the chosen ones: nothing suggests them."""
         super().grow(users, hashtags)
-        self.uses.grow(self.sizes.users, self.sizes.hashtags)
+        if self.owns("uses"):
+            self.uses.grow(self.sizes.users, self.sizes.hashtags)
         self.backoff = by_use(self.uses.of_all(), 1e-6)
 
     def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
         """The users' hashtags are counted; what these suggest stays as it was solved."""
-        self.uses.observe(posts.users, hashtags)
+        if self.owns("uses"):
+            self.uses.observe(posts.users, hashtags)
         self.backoff = by_use(self.uses.of_all(), 1e-6)

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
-from pydantic import Field, field_validator
 from torch import Tensor
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingExtraError, MissingFeatureError
-from reeltag.models.bll import Bll
-from reeltag.models.caption_words import CaptionWords
 from reeltag.models.comparing import Comparing, Voting
-from reeltag.models.content_knn import ContentKnn
-from reeltag.models.context import Context
 from reeltag.models.contract import (
     Composed,
     Encoded,
@@ -26,72 +21,24 @@ from reeltag.models.contract import (
     Sizes,
     Trained,
 )
-from reeltag.models.ease import Ease
 from reeltag.models.explaining import Contributing, Contributions, Explaining, Facts
-from reeltag.models.joining import Joined, names_in
+from reeltag.models.house_config import SCORERS, HouseConfig
+from reeltag.models.joining import Joined
 from reeltag.models.layers.chances import Chances
 from reeltag.models.layers.resemblance import Resemblance
 from reeltag.models.layers.scores import Scores, Whole
 from reeltag.models.layers.shortlisting import Shortlisted, Shortlisting
 from reeltag.models.layers.trees import RankingTrees
+from reeltag.models.layers.votes import Votes
 from reeltag.models.listing import scores_of
 from reeltag.models.observing import Observing
-from reeltag.models.own_knn import OwnKnn
-from reeltag.models.popularity import Popularity
-from reeltag.models.related import Related
-from reeltag.models.ridge import Ridge
-from reeltag.models.tag_meaning import TagMeaning
-from reeltag.models.tag_names import TagNames
-from reeltag.models.text_knn import TextKnn
+from reeltag.models.sharing import Sharing
 from reeltag.models.trained import TRAINED
-from reeltag.models.user_history import UserHistory
 from reeltag.progress import say
 from reeltag.runtime import generator_of
 
-SCORERS: dict[str, type[Observing]] = {
-    scorer.name: scorer
-    for scorer in (
-        Popularity, UserHistory, Bll, OwnKnn, Ease, Ridge, TextKnn, ContentKnn, CaptionWords,
-        TagNames, TagMeaning, Related, Context,
-    )
-}  # fmt: skip
-"""Who takes part, by registered name; trained models (`TRAINED`) may join them."""
-
-
 _KEPT = "scores"
 """Among what is encoded, once somebody asks for reasons: all scorers' scores (B, scorers, H)."""
-
-
-class HouseConfig(ModelConfig):
-    """Settings of `House`."""
-
-    scorers: tuple[str, ...] = tuple(SCORERS)
-    """Who scores, with their own default settings. One whose inputs the data lacks is left out,
-    or whose extra is not installed. Trained models may join, after the scorers or among them;
-    `+gcn-phr,-ease`: these scorers, one more and one less."""
-    refit: bool = True
-    """Whether scorers look at the validation posts too, once the trees have learned from them."""
-    candidates: int = Field(150, ge=1)
-    """Hashtags of a post that the trees look at."""
-    finalists: int = Field(40, ge=1)
-    """Candidates that all trees put in order: the best by the first `early` trees."""
-    early: int = Field(30, ge=1)
-    """Trees that choose the finalists."""
-    rounds: int = Field(300, ge=1)
-    """Trees."""
-    leaves: int = Field(15, ge=2)
-    """Leaves of a tree."""
-    learning_rate: float = Field(0.03, gt=0)
-    """What each tree adds."""
-    least_rows: int = Field(50, ge=1)
-    """Candidates in a leaf at least."""
-    seed: int = Field(0, ge=0)
-    """Of the rows and columns that each tree is shown, and of what is rehearsed."""
-
-    @field_validator("scorers", mode="before")
-    @classmethod
-    def _known(cls, value: object) -> object:
-        return names_in(value, usual=list(SCORERS), others=list(TRAINED))
 
 
 class House(Refitting, Composed, Contributing, Observing):
@@ -156,11 +103,21 @@ class House(Refitting, Composed, Contributing, Observing):
             )
         comparing = [part for _, part in self._each() if isinstance(part, Comparing)]
         self.resemblance = Resemblance(sizes, {p for part in comparing for p in part.shares})
-        for part in comparing:
-            part.borrow(self.resemblance)
+        self.votes = Votes(sizes.hashtags)
         self.shortlisting = Shortlisting(sizes.users, sizes.hashtags)
+        self._lend()
         self.trees, self.chances = RankingTrees(), Chances()
         self._rehearsed: tuple[House, Tensor] | None = None
+
+    def _lend(self) -> None:
+        """Have all scorers look at the same layers, where these are the same for all."""
+        lent = {
+            "resemblance": self.resemblance, "votes": self.votes, "uses": self.shortlisting.uses,
+        }  # fmt: skip
+        for _, part in self._each():
+            for name, layer in lent.items():
+                if isinstance(part, Sharing) and part.owns(name):
+                    part.borrow(name, layer)
 
     def _each(self) -> list[tuple[str, Observing]]:
         return [(name, part) for name, part in self.scorers.items() if isinstance(part, Observing)]
@@ -202,11 +159,11 @@ class House(Refitting, Composed, Contributing, Observing):
             self._rehearsed = twin, used  # in a tuple: none of this model's state
 
     def _fit(self, training: TrainingSet) -> None:
-        self.resemblance.fit(training)
+        for layer in (self.resemblance, self.votes, self.shortlisting):
+            layer.fit(training)
         for _, scorer in self._each():
             scorer.fit(training)
             scorer.unshare()
-        self.shortlisting.fit(training)
 
     def encode(self, posts: PostBatch) -> Encoded:
         encoded = {
@@ -374,16 +331,18 @@ class House(Refitting, Composed, Contributing, Observing):
 
     def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
         super().grow(users, hashtags)
+        self.votes.grow(self.sizes.hashtags)
+        self.shortlisting.grow(self.sizes.users, self.sizes.hashtags)
         for _, scorer in self._each():
             scorer.grow(users, hashtags)
-        self.shortlisting.grow(self.sizes.users, self.sizes.hashtags)
 
     def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
         self.resemblance.observe(posts)
+        self.votes.observe(hashtags)
+        self.shortlisting.observe(posts.users, hashtags)
         cosines = self.resemblance(posts)
         for _, scorer in self._each():
             if isinstance(scorer, Comparing):
                 scorer.observe_compared(posts, hashtags, cosines)
             else:
                 scorer.observe(posts, hashtags)
-        self.shortlisting.observe(posts.users, hashtags)

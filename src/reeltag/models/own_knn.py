@@ -55,7 +55,8 @@ class OwnKnn(Voting, Explaining):
 
     def fit(self, training: TrainingSet) -> None:
         super().fit(training)
-        self.votes.fit(training)
+        if self.owns("votes"):
+            self.votes.fit(training)
         users = training.posts.users
         posts = (users >= 0).nonzero().squeeze(1)
         of_users = Ragged.from_pairs(users[posts], posts, self.sizes.users)
@@ -86,13 +87,16 @@ class OwnKnn(Voting, Explaining):
 
     def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
         super().grow(users, hashtags)
-        self.votes.grow(self.sizes.hashtags)
+        if self.owns("votes"):
+            self.votes.grow(self.sizes.hashtags)
         lists = Ragged(self.own_posts, self.own_offsets).longer(self.sizes.users)
         self.own_offsets = lists.offsets
 
     def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
-        count = torch.arange(len(posts), device=posts.users.device) + len(self.votes.offsets) - 1
-        self.votes.observe(hashtags)
+        if self.owns("votes"):
+            self.votes.observe(hashtags)
+        count = torch.arange(len(posts), device=posts.users.device)
+        count += len(self.votes.offsets) - 1 - len(posts)
         known = posts.users >= 0
         lists = Ragged(self.own_posts, self.own_offsets)
         lists = lists.with_added(posts.users[known], count[known])

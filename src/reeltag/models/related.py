@@ -43,7 +43,8 @@ class Related(TextNeighbours):
 
     def fit(self, training: TrainingSet) -> None:
         super().fit(training)
-        self.uses.fit(training)
+        if self.owns("uses"):
+            self.uses.fit(training)
         self.relatedness.fit(training, self._likeness(training.hashtags.names))
 
     def _likeness(self, names: list[str]) -> Likeness:
@@ -101,12 +102,14 @@ class Related(TextNeighbours):
     def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
         """New hashtags have no relatives: the graph stays as it was fitted."""
         super().grow(users, hashtags)
-        self.uses.grow(self.sizes.users, self.sizes.hashtags)
+        if self.owns("uses"):
+            self.uses.grow(self.sizes.users, self.sizes.hashtags)
         self.relatedness.grow(self.sizes.hashtags)
 
     def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
         super().observe_compared(posts, hashtags, cosines)
-        self.uses.observe(posts.users, hashtags)
+        if self.owns("uses"):
+            self.uses.observe(posts.users, hashtags)
 
 
 def _shares(counts: Listed) -> Tensor:

@@ -60,7 +60,8 @@ class TextNeighbours(Comparing, Explaining):
 
     def fit(self, training: TrainingSet) -> None:
         super().fit(training)
-        self.votes.fit(training)
+        if self.owns("votes"):
+            self.votes.fit(training)
         self.posts = torch.tensor(len(training.posts))
 
     def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
@@ -80,10 +81,12 @@ class TextNeighbours(Comparing, Explaining):
 
     def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
         super().grow(users, hashtags)
-        self.votes.grow(self.sizes.hashtags)
+        if self.owns("votes"):
+            self.votes.grow(self.sizes.hashtags)
 
     def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
-        self.votes.observe(hashtags)
+        if self.owns("votes"):
+            self.votes.observe(hashtags)
         self.posts = self.posts + len(posts)
 
 

@@ -16,10 +16,10 @@ from reeltag.models.layers.growing import by_use
 from reeltag.models.layers.scores import Listed
 from reeltag.models.layers.uses import UserUses
 from reeltag.models.listing import Listing
-from reeltag.models.observing import Observing
+from reeltag.models.sharing import Sharing
 
 
-class UserHistory(Listing, Explaining, Observing):
+class UserHistory(Listing, Explaining, Sharing):
     """score(post, j) = uses of j by the post's user + uses by all / (1 + most uses of any).
 
     The second term is below 1: it orders what the user never used, and settles ties. A
@@ -35,7 +35,8 @@ class UserHistory(Listing, Explaining, Observing):
         self.uses = UserUses(sizes.users, sizes.hashtags)
 
     def fit(self, training: TrainingSet) -> None:
-        self.uses.fit(training)
+        if self.owns("uses"):
+            self.uses.fit(training)
         self.backoff = by_use(self.uses.of_all())
 
     def encode(self, posts: PostBatch) -> Encoded:
@@ -53,9 +54,11 @@ class UserHistory(Listing, Explaining, Observing):
 
     def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:
         super().grow(users, hashtags)
-        self.uses.grow(self.sizes.users, self.sizes.hashtags)
+        if self.owns("uses"):
+            self.uses.grow(self.sizes.users, self.sizes.hashtags)
         self.backoff = by_use(self.uses.of_all())
 
     def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
-        self.uses.observe(posts.users, hashtags)
+        if self.owns("uses"):
+            self.uses.observe(posts.users, hashtags)
         self.backoff = by_use(self.uses.of_all())

@@ -9,7 +9,7 @@ calibration   how often hashtags are right that it gives a chance
 from __future__ import annotations
 
 from reeltag.experiments.papers.procedure import Procedure
-from reeltag.models.house import SCORERS
+from reeltag.models.house_config import SCORERS
 
 _COMBINATIONS = (
     "visual",

@@ -8,7 +8,6 @@ import numba
 import numpy as np
 from numba import prange
 
-
 _compiled: Any = numba.njit(parallel=True, cache=True)
 
 
