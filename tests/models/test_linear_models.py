@@ -123,7 +123,11 @@ class TestRidge(ObservingContract):
         assert isinstance(model, Ridge)
         model.fit(corpus.training)
         everything = corpus.training.batch(torch.arange(len(corpus.training.posts)))
-        K = model.kernel(everything, model.resemblance(everything)).double().numpy()
+        K = (
+            model.kernel(everything, model.likeness(model.resemblance(everything, model.landmarks)))
+            .double()
+            .numpy()
+        )
         Y = corpus.training.posts.hashtags.dense(len(corpus.hashtags)).double().numpy()
         assert K.shape[1] == 20
         # β minimises |Y - K_nM β|² + λ βᵀ K_MM β: its gradient is 0.
@@ -139,7 +143,11 @@ class TestRidge(ObservingContract):
         model.fit(corpus.training)
         n = len(corpus.training.posts)
         everything = corpus.training.batch(torch.arange(n))
-        K = model.kernel(everything, model.resemblance(everything)).double().numpy()
+        K = (
+            model.kernel(everything, model.likeness(model.resemblance(everything, model.landmarks)))
+            .double()
+            .numpy()
+        )
         small = K[self._landmarks(model, corpus).numpy()]
         Y = corpus.training.posts.hashtags.dense(len(corpus.hashtags)).double().numpy()
         scores = model.scored(corpus.training.batch(torch.arange(4))).numpy()
@@ -169,7 +177,8 @@ class TestRidge(ObservingContract):
         """Scores (B, H) of the exact solution for all training posts, by the model's kernel."""
         everything = corpus.training.batch(torch.arange(len(corpus.training.posts)))
         K, asked = (
-            model.kernel(batch, model.resemblance(batch)).double() for batch in (everything, posts)
+            model.kernel(batch, model._likeness(model.resemblance(batch))).double()
+            for batch in (everything, posts)
         )
         Y = corpus.training.posts.hashtags.dense(len(corpus.hashtags)).double()
         return asked @ torch.linalg.solve(K + 0.8 * torch.eye(len(K)), Y)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reeltag.data.batches import NO_TIME, PostBatch
 from reeltag.data.corpus import TrainingSet
-from reeltag.data.ragged import Ragged
+from reeltag.data.ragged import Ragged, inserted
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.growing import by_use, longer
@@ -127,16 +127,14 @@ class Bll(Listing, Explaining, Observing):
         self.newest = self.newest.scatter_reduce(0, posts.users[someone], clocks[someone], "amax")
         owner = hashtags.row_of_value
         known = (posts.users[owner] >= 0).nonzero().squeeze(1)
+        known = known[torch.argsort(posts.users[owner[known]], stable=True)]
         owner, tags = owner[known], hashtags.values[known]
-        count, by_user = len(self.use_tags), Ragged(self.use_tags, self.use_offsets)
-        numbers = torch.arange(count + len(tags), device=tags.device)
-        order = Ragged(numbers[:count], by_user.offsets).with_added(
-            posts.users[owner], numbers[count:]
-        )
-        self.use_offsets = order.offsets
-        self.use_tags = torch.cat([self.use_tags, tags])[order.values]
-        self.use_posts = torch.cat([self.use_posts, len(self.post_clocks) + owner])[order.values]
-        self.use_clocks = torch.cat([self.use_clocks, clocks[owner]])[order.values]
+        users = posts.users[owner]
+        places = self.use_offsets[users + 1]  # behind what each has used so far
+        self.use_offsets = Ragged(self.use_tags, self.use_offsets).offsets_with(users)
+        self.use_tags = inserted(self.use_tags, places, tags)
+        self.use_posts = inserted(self.use_posts, places, len(self.post_clocks) + owner)
+        self.use_clocks = inserted(self.use_clocks, places, clocks[owner])
         self.post_clocks = torch.cat([self.post_clocks, clocks])
 
     def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:

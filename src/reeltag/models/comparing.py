@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from pydantic import Field
 from torch import Tensor
@@ -19,6 +20,8 @@ from reeltag.models.listing import Listing
 from reeltag.models.sharing import Sharing
 
 Of = Callable[[Tensor], Tensor]
+Compare = Callable[[Tensor], Cosines]
+"""Positions (m,) of training posts → cosines with these."""
 
 
 def _all_of(cosines: Tensor) -> Tensor:
@@ -49,7 +52,7 @@ class Comparing(Sharing):
     of the others are scaled to sum to 1.
 
     Several such models can share one comparison (`Sharing`): who borrows it is given the cosines
-    (`encode_compared`, `observe_compared`).
+    (`encode_compared`) or asks for those it needs (`observe_compared`).
     """
 
     resemblance: Resemblance
@@ -83,11 +86,11 @@ class Comparing(Sharing):
 
     def observe(self, posts: PostBatch, hashtags: Ragged) -> None:
         self.resemblance.observe(posts)
-        self.observe_compared(posts, hashtags, self.resemblance(posts))
+        self.observe_compared(posts, hashtags, partial(self.resemblance, posts))
 
     @abstractmethod
-    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
-        """Take in B posts that are compared with already, by cosines (B, n + B)."""
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, compare: Compare) -> None:
+        """Take in B posts, which `compare` compares with training posts, themselves among these."""
 
 
 class Voting(Listing, Comparing):

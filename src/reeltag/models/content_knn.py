@@ -11,7 +11,7 @@ from torch import Tensor
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
-from reeltag.models.comparing import Voting
+from reeltag.models.comparing import Compare, Voting
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.resemblance import Cosines
@@ -75,6 +75,6 @@ class ContentKnn(Voting, Explaining):
         if self.owns("votes"):
             self.votes.grow(self.sizes.hashtags)
 
-    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, compare: Compare) -> None:
         if self.owns("votes"):
             self.votes.observe(hashtags)

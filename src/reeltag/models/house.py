@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -340,9 +341,9 @@ class House(Refitting, Composed, Contributing, Observing):
         self.resemblance.observe(posts)
         self.votes.observe(hashtags)
         self.shortlisting.observe(posts.users, hashtags)
-        cosines = self.resemblance(posts)
+        compare = partial(self.resemblance, posts)
         for _, scorer in self._each():
             if isinstance(scorer, Comparing):
-                scorer.observe_compared(posts, hashtags, cosines)
+                scorer.observe_compared(posts, hashtags, compare)
             else:
                 scorer.observe(posts, hashtags)

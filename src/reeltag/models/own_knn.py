@@ -11,7 +11,7 @@ from torch import Tensor
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
-from reeltag.models.comparing import ComparingConfig, Voting
+from reeltag.models.comparing import Compare, ComparingConfig, Voting
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.resemblance import Cosines
@@ -92,7 +92,7 @@ class OwnKnn(Voting, Explaining):
         lists = Ragged(self.own_posts, self.own_offsets).longer(self.sizes.users)
         self.own_offsets = lists.offsets
 
-    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, compare: Compare) -> None:
         if self.owns("votes"):
             self.votes.observe(hashtags)
         count = torch.arange(len(posts), device=posts.users.device)

@@ -11,6 +11,7 @@ from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingExtraError, MissingFeatureError
+from reeltag.models.comparing import Compare
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import NAMED, Facts
 from reeltag.models.layers.naming import caption_feature, name_vectors
@@ -106,8 +107,8 @@ class Related(TextNeighbours):
             self.uses.grow(self.sizes.users, self.sizes.hashtags)
         self.relatedness.grow(self.sizes.hashtags)
 
-    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
-        super().observe_compared(posts, hashtags, cosines)
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, compare: Compare) -> None:
+        super().observe_compared(posts, hashtags, compare)
         if self.owns("uses"):
             self.uses.observe(posts.users, hashtags)
 

@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
-from reeltag.models.comparing import Comparing, ComparingConfig
+from reeltag.models.comparing import Compare, Comparing, ComparingConfig
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.growing import Room
@@ -226,11 +226,11 @@ class Ridge(Comparing, Explaining):
 
     def _kernel(self, training: TrainingSet, index: Tensor) -> Tensor:
         posts = training.batch(index)
-        return self.kernel(posts, self.resemblance(posts))
+        return self.kernel(posts, self.likeness(self.resemblance(posts, self.landmarks)))
 
-    def kernel(self, posts: PostBatch, cosines: Cosines) -> Tensor:
-        """k of B posts with the landmarks (B, m)."""
-        c, likeness = self.config, self._likeness(cosines)
+    def kernel(self, posts: PostBatch, likeness: Tensor) -> Tensor:
+        """k of B posts with the landmarks (B, m), from r of them."""
+        c = self.config
         same = (self.users == posts.users.unsqueeze(1)) & (self.users >= 0)
         return 1 + c.like * likeness + same * (c.user + c.both * likeness)
 
@@ -242,7 +242,7 @@ class Ridge(Comparing, Explaining):
 
     def encode_compared(self, posts: PostBatch, cosines: Cosines) -> Encoded:
         """Answers along the directions (B, r), those of a training post without itself."""
-        answers = self._by_weights(self.kernel(posts, cosines), self.weights)
+        answers = self._by_weights(self.kernel(posts, self._likeness(cosines)), self.weights)
         own = posts.own
         rows = (own >= 0).nonzero().squeeze(1)
         if len(rows):
@@ -296,13 +296,13 @@ class Ridge(Comparing, Explaining):
             self.directions[-count:, -count:].fill_diagonal_(1)
             self.weights = pad(self.weights, (0, count))
 
-    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, compare: Compare) -> None:
         """The posts together, which is one after the other while they become anchors."""
         device, ridge = posts.users.device, self.config.regularisation
         count, landmarks = torch.arange(len(posts), device=device), len(self.weights)
         self.landmarks = torch.cat([self.landmarks, len(self.leverage) + count])
         self.users = torch.cat([self.users, posts.users])
-        kernel = self.kernel(posts, cosines)
+        kernel = self.kernel(posts, self.likeness(compare(self.landmarks)))
         before, among = kernel[:, :landmarks], kernel[:, landmarks:]
         of_anchors = before[:, self.anchors]
         moved = of_anchors @ self.known

@@ -12,7 +12,7 @@ from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingFeatureError
-from reeltag.models.comparing import Comparing, Voting
+from reeltag.models.comparing import Compare, Comparing, Voting
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
 from reeltag.models.layers.resemblance import Cosines
@@ -84,7 +84,7 @@ class TextNeighbours(Comparing, Explaining):
         if self.owns("votes"):
             self.votes.grow(self.sizes.hashtags)
 
-    def observe_compared(self, posts: PostBatch, hashtags: Ragged, cosines: Cosines) -> None:
+    def observe_compared(self, posts: PostBatch, hashtags: Ragged, compare: Compare) -> None:
         if self.owns("votes"):
             self.votes.observe(hashtags)
         self.posts = self.posts + len(posts)

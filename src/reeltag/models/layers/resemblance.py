@@ -46,7 +46,7 @@ class Resemblance(nn.Module):
 
     Content vectors lie on a grid (`on_grid`): a cosine does not show how posts were batched.
 
-    Shapes: B posts in, (B, n) out for each part.
+    Shapes: B posts in, (B, n) or (B, m) out for each part.
     """
 
     def __init__(self, sizes: Sizes, parts: Collection[Part]) -> None:
@@ -75,14 +75,18 @@ class Resemblance(nn.Module):
         assert self.input is not None
         return on_grid(nn.functional.normalize(self.input(posts), dim=1))
 
-    def forward(self, posts: PostBatch) -> Cosines:
+    def forward(self, posts: PostBatch, among: Tensor | None = None) -> Cosines:
+        """With all training posts, or with those at the positions `among` (m,)."""
         found = Cosines()
         if self.words is not None:
             found["words"] = self.words(posts.words)
         if self.pieces is not None:
             found["pieces"] = self.pieces(posts.pieces)
+        if among is not None:
+            found |= {part: cosines.index_select(1, among) for part, cosines in found.items()}
         if self.input is not None:
-            found["content"] = self._unit(posts) @ self.vectors.T
+            vectors = self.vectors if among is None else self.vectors.index_select(0, among)
+            found["content"] = self._unit(posts) @ vectors.T
         return found
 
     def observe(self, posts: PostBatch) -> None:
