@@ -68,8 +68,8 @@ class TestContentKnn(ObservingContract):
         assert isinstance(model, ContentKnn)
         posts = self.posts(corpus)
         scores = model.scored(posts).numpy()
-        vectors = model.resemblance.vectors.numpy()
-        query = model.resemblance._unit(posts).numpy()
+        vectors = model.resemblance.vectors.numpy() / 2048
+        query = model.resemblance._unit(posts).numpy() / 2048
         tags = corpus.training.posts.hashtags
         for row in range(len(posts)):
             cosines = vectors @ query[row]

@@ -15,9 +15,10 @@ from reeltag.data.ragged import Ragged
 from reeltag.models.comparing import Compare, Comparing, ComparingConfig
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
+from reeltag.models.layers.grid import GridProduct
 from reeltag.models.layers.growing import Room
 from reeltag.models.layers.resemblance import Cosines
-from reeltag.models.layers.steady import GridProduct, SteadyProduct
+from reeltag.models.layers.steady import SteadyProduct
 from reeltag.models.layers.votes import carriers_of
 from reeltag.runtime import generator_of
 

@@ -14,9 +14,9 @@ from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.models.contract import Encoded, ModelConfig, Sizes
 from reeltag.models.explaining import Explaining, Facts
+from reeltag.models.layers.grid import grid_counts, grid_product, on_grid
 from reeltag.models.layers.growing import by_use, longer
 from reeltag.models.layers.naming import caption_feature, name_vectors
-from reeltag.models.layers.steady import on_grid
 from reeltag.models.observing import Observing
 
 _BLOCK = 8192
@@ -94,7 +94,7 @@ class TagMeaning(Explaining, Observing):
         self.own_offsets, self.own_tags = own.offsets.clone(), own.values.clone()
 
     def _polar(self) -> tuple[Tensor, Tensor]:
-        """Directions of `sums` (H, dim), on the grid, and lengths (H,); made once for each."""
+        """Directions of `sums` (H, dim), as `grid_counts`, and lengths (H,); made once for each."""
         if self._made is None or self._made[0] is not self.sums:
             self._made = self.sums, *_polar(self.sums)
         return self._made[1:]
@@ -111,7 +111,7 @@ class TagMeaning(Explaining, Observing):
     def score_all(self, encoded: Encoded) -> Tensor:
         x, p = encoded["vectors"], self.config.power
         directions, lengths = self._polar()
-        scores: Tensor = x @ directions.T
+        scores = grid_product(grid_counts(x), directions)
         scores *= (lengths / (self.config.prior + self.uses)).pow(1 - p)
         rows = ((encoded["own"] >= 0) & x.any(1)).nonzero().squeeze(1)
         if len(rows):
@@ -127,7 +127,7 @@ class TagMeaning(Explaining, Observing):
     def facts(self, posts: PostBatch, encoded: Encoded, hashtags: Tensor) -> list[Facts]:
         """`cosine` of the caption with what the name and the posts mean; how many `posts`."""
         x, own = encoded["vectors"], encoded["own"]
-        likeness = (x @ self._polar()[0][hashtags].T)[0].tolist()
+        likeness = grid_product(grid_counts(x), self._polar()[0][hashtags])[0].tolist()
         own_tags = self.own_tags[:0]
         if int(own[0]) >= 0 and bool(x.any()):
             own_tags = self.own_tags[slice(*self.own_offsets[int(own[0]) :][:2].tolist())]
@@ -164,4 +164,4 @@ class TagMeaning(Explaining, Observing):
 
 
 def _polar(vectors: Tensor) -> tuple[Tensor, Tensor]:
-    return on_grid(normalize(vectors, dim=1)), vectors.norm(dim=1)
+    return grid_counts(normalize(vectors, dim=1)), vectors.norm(dim=1)

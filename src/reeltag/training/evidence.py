@@ -3,7 +3,7 @@
     evidence/posts.parquet      post id, user id and hashtag ids of each training post
     evidence/words.parquet      word, hashtag, posts: training captions with the word that
                                 carry the hashtag; word_posts: those with the word at all
-    evidence/nearest.safetensors  a fitted content-knn (float16), where there are features;
+    evidence/nearest.safetensors  a fitted content-knn, where there are features;
                                 of sequences and grids it compares the means
 
 No caption is kept: a run can be shared without the texts it learned from.
@@ -30,7 +30,6 @@ from reeltag.words import words, words_column
 
 NEIGHBOURS = 20
 """Most similar training posts that reasons look at."""
-_VECTORS = "resemblance.vectors"
 _MIN_WORD_POSTS = 2
 _MAX_WORD_POSTS_SHARE = 0.1
 """A word in more than this share of the captions says nothing about a hashtag."""
@@ -111,7 +110,6 @@ def save_evidence(folder: Path, training: TrainingSet, post_ids: pl.Series) -> N
         model = ContentKnn(ContentKnnConfig(neighbours=NEIGHBOURS), Sizes.of(vectors))
         model.fit(vectors)
         tensors = model.tensors()
-        tensors[_VECTORS] = tensors[_VECTORS].half()  # exact: see `Resemblance`
         write_bytes(folder / "nearest.safetensors", save(tensors))
 
 
@@ -142,8 +140,7 @@ def load_evidence(folder: Path, sizes: Sizes) -> Evidence:
         if (folder / "nearest.safetensors").is_file():
             vectors = replace(sizes, manifests=pooled_manifests(sizes.manifests))
             nearest = ContentKnn(ContentKnnConfig(neighbours=NEIGHBOURS), vectors)
-            tensors = load_file(folder / "nearest.safetensors")
-            nearest.load_tensors({**tensors, _VECTORS: tensors[_VECTORS].float()})
+            nearest.load_tensors(load_file(folder / "nearest.safetensors"))
     except (OSError, pl.exceptions.PolarsError, KeyError, ValueError) as fault:
         raise RunError(f"{folder} cannot be read: {fault}. Train again.") from fault
     return Evidence(posts, words, nearest)

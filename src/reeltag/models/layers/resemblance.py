@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
 from reeltag.models.contract import Sizes
+from reeltag.models.layers.grid import grid_counts, grid_product
 from reeltag.models.layers.growing import Room
 from reeltag.models.layers.modalities import ModalityInput
 from reeltag.models.layers.postings import Postings
-from reeltag.models.layers.steady import on_grid
 
 Part = Literal["words", "pieces", "content"]
 
@@ -44,7 +44,7 @@ class Resemblance(nn.Module):
     Words and pieces are weighed by TF-IDF (`Postings`); content is the features, each
     modality standardised and of length 1 (`ModalityInput`), absent ones silent.
 
-    Content vectors lie on a grid (`on_grid`): a cosine does not show how posts were batched.
+    Content vectors lie on a grid (`grid_counts`): a cosine does not show how posts were batched.
 
     Shapes: B posts in, (B, n) or (B, m) out for each part.
     """
@@ -57,7 +57,7 @@ class Resemblance(nn.Module):
         self.vectors: Tensor
         if "content" in parts and sizes.manifests:
             self.input = ModalityInput(sizes.manifests, unit=True)
-            self.register_buffer("vectors", torch.zeros(0, self.input.width))
+            self.register_buffer("vectors", torch.zeros(0, self.input.width, dtype=torch.int16))
             self._room = Room()
 
     def fit(self, training: TrainingSet) -> None:
@@ -73,7 +73,7 @@ class Resemblance(nn.Module):
 
     def _unit(self, posts: PostBatch) -> Tensor:
         assert self.input is not None
-        return on_grid(nn.functional.normalize(self.input(posts), dim=1))
+        return grid_counts(nn.functional.normalize(self.input(posts), dim=1))
 
     def forward(self, posts: PostBatch, among: Tensor | None = None) -> Cosines:
         """With all training posts, or with those at the positions `among` (m,)."""
@@ -86,7 +86,7 @@ class Resemblance(nn.Module):
             found |= {part: cosines.index_select(1, among) for part, cosines in found.items()}
         if self.input is not None:
             vectors = self.vectors if among is None else self.vectors.index_select(0, among)
-            found["content"] = self._unit(posts) @ vectors.T
+            found["content"] = grid_product(self._unit(posts), vectors)
         return found
 
     def observe(self, posts: PostBatch) -> None:

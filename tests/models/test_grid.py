@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.nn.functional import normalize
 
-from reeltag.models.layers.steady import GridProduct, on_grid
+from reeltag.models.layers import grid
+from reeltag.models.layers.grid import GridProduct, grid_counts, grid_product, on_grid
 
 
 def test_products_on_the_grid_are_exact_in_any_order() -> None:
@@ -33,3 +35,22 @@ def test_grid_products_are_near_and_show_no_batch() -> None:
     assert torch.equal(torch.cat([product(row, right) for row in left.split(1)]), found)
     assert torch.equal(product(left, 2 * right), 2 * found)
     assert not product(0 * left, right).any()
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("rows", [1, 3, 40])
+def test_whole_numbers_say_the_same(
+    rows: int, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr(grid, "available", lambda: False)
+    numbers = torch.Generator().manual_seed(3)
+    left, right = (
+        normalize(torch.randn(count, 384, generator=numbers), dim=1) for count in (rows, 35)
+    )
+    found = grid_product(grid_counts(left), grid_counts(right))
+    assert torch.equal(found, on_grid(left) @ on_grid(right).T)
+    one = torch.eye(384)[:1]
+    assert grid_product(grid_counts(one), grid_counts(-one)).tolist() == [[-1.0]]
+    assert grid_product(grid_counts(left[:0]), grid_counts(right)).shape == (0, 35)
+    assert grid_product(grid_counts(left), grid_counts(right[:0])).shape == (rows, 0)
