@@ -47,7 +47,7 @@ def _seconds(moment: Any) -> Any:
         except InputError as fault:
             raise ValueError(str(fault)) from None
     if isinstance(moment, int) and abs(moment) > _LONGEST_TIME:
-        raise ValueError(f"Got time {moment}, expected seconds since 1970.")
+        raise ValueError(f"Got a time beyond {_LONGEST_TIME}, expected seconds since 1970.")
     return moment
 
 
