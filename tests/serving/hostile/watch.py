@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,17 @@ class Held:
 
 def held(service: Served) -> Held:
     """Files of clips, child processes and open descriptors."""
-    tasks = Path("/proc/self/task").glob("*/children")
-    return Held(
-        len(list(uploads(service).iterdir())),
-        sum(len(task.read_text().split()) for task in tasks),
-        len(os.listdir("/proc/self/fd")),
-    )
+    files = list(uploads(service).iterdir())
+    return Held(len(files), len(children()), len(os.listdir("/proc/self/fd")))
+
+
+def children() -> list[int]:
+    """The processes that this one started."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that just ended
+            found += [int(pid) for pid in (task / "children").read_text().split()]
+    return found
 
 
 def uploads(service: Served) -> Path:
