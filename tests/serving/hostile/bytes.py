@@ -22,9 +22,9 @@ def connected(service: Served) -> socket.socket:
     return socket.create_connection((host, int(port)), timeout=60)
 
 
-def head(service: Served, kind: str = "multipart/form-data; boundary=x", **more: object) -> bytes:
+def head(address: str, kind: str = "multipart/form-data; boundary=x", **more: object) -> bytes:
     """The head of a request for a recommendation; `_` in a name stands for `-`."""
-    lines = {"Host": service.address.removeprefix("http://"), "Content-Type": kind, **more}
+    lines = {"Host": address.removeprefix("http://"), "Content-Type": kind, **more}
     said = "\r\n".join(f"{name.replace('_', '-')}: {value}" for name, value in lines.items())
     return f"POST /v1/recommend HTTP/1.1\r\n{said}\r\n\r\n".encode()
 

@@ -39,9 +39,12 @@ def test_who_drips_holds_nobody_up(
     monkeypatch.setattr(Guarded, "head_seconds", 2)
     stopped, whole = Event(), part(clip)
     drips: dict[str, Callable[[], tuple[bytes, bytes]]] = {
-        "clip": lambda: (head(service, Content_Length=10**6) + whole[:200], whole[200:]),
-        "json": lambda: (head(service, "application/json", Content_Length=10**6), b" " * 900),
-        "head": lambda: (head(service)[:40], b"a" * 900),
+        "clip": lambda: (head(service.address, Content_Length=10**6) + whole[:200], whole[200:]),
+        "json": lambda: (
+            head(service.address, "application/json", Content_Length=10**6),
+            b" " * 900,
+        ),
+        "head": lambda: (head(service.address)[:40], b"a" * 900),
         "nothing": lambda: (b"", b""),
     }
     with ExitStack() as held:
@@ -73,7 +76,7 @@ def test_who_does_not_read_is_given_up(
     monkeypatch.setattr(Guarded, "read_seconds", 0.3)
     with connected(service) as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        ask = head(service).replace(b"POST /v1/recommend", b"GET /openapi.json")
+        ask = head(service.address).replace(b"POST /v1/recommend", b"GET /openapi.json")
         ask = ask.replace(b"multipart/form-data; boundary=x", b"text/plain")
         with pytest.raises(ConnectionError):
             pour(deaf, ask)
@@ -114,7 +117,9 @@ def test_bodies_in_memory_are_bounded(run: Path, tmp_path: Path) -> None:
         with ExitStack() as held:
             for _ in range(50 * body.BODIES):
                 connection = held.enter_context(connected(service))
-                connection.sendall(head(service, typed["Content-Type"], Content_Length=1_000_000))
+                connection.sendall(
+                    head(service.address, typed["Content-Type"], Content_Length=1_000_000)
+                )
                 connection.sendall(b" " * 950_000)
                 busy = asked()
                 if busy.status_code == 503:

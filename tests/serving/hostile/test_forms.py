@@ -111,7 +111,7 @@ def test_lies_about_the_length_are_refused(
     service: Served, clip: bytes, before: Held, lie: dict[str, object], status: int
 ) -> None:
     with connected(service) as liar:
-        liar.sendall(head(service, **lie) + part(clip) + END)
+        liar.sendall(head(service.address, **lie) + part(clip) + END)
         answer = read_all(liar)
     assert int(answer.split()[1]) in (status, 400)
     assert b'{"error":' in answer
@@ -131,7 +131,7 @@ def test_bodies_without_an_end_are_refused(
     block = b"%x\r\n" % 65536 + b" " * 65536 + b"\r\n"
     begun = part(b"")[:-2] if "form" in kind else b" "
     with connected(service) as endless:
-        endless.sendall(head(service, kind, Transfer_Encoding="chunked"))
+        endless.sendall(head(service.address, kind, Transfer_Encoding="chunked"))
         endless.sendall(b"%x\r\n%s\r\n" % (len(begun), begun))
         while not select.select([endless], [], [], 0)[0]:
             endless.sendall(block)
@@ -145,9 +145,9 @@ def test_bodies_without_an_end_are_refused(
 def test_who_goes_away_leaves_nothing(service: Served, clip: bytes, before: Held) -> None:
     for content in (part(clip), part(bytes(200_000)), part(clip) + END, b""):
         with connected(service) as leaver:
-            leaver.sendall(head(service, Content_Length=4_000_000) + content)
+            leaver.sendall(head(service.address, Content_Length=4_000_000) + content)
         with connected(service) as leaver:
-            leaver.sendall(head(service, Content_Length=len(content)) + content)
+            leaver.sendall(head(service.address, Content_Length=len(content)) + content)
     assert_unharmed(service, clip, before)
     failures = service.client.get("/v1/stats").json()["failures"]
     assert not [failure for failure in failures if failure["stage"] == "service"]
