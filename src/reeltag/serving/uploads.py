@@ -94,7 +94,7 @@ class Uploads:
         Args:
             kind: the request's Content-Type.
         Raises `InputError` for what is no multipart form, or one with too much in it, and
-        `OverloadedError`, as soon as a clip needs a place, where there is none.
+        `OverloadedError`, as soon as a clip needs a place, where there is none or the disk is full.
         """
         name, options = parse_options_header(kind)
         boundary = options.get(b"boundary", b"")
@@ -110,6 +110,9 @@ class Uploads:
                 form = reader.form()
             except FormParserError as fault:
                 raise InputError(f"The form is not well made: {fault}") from fault
+            except OSError as fault:
+                message = f"The clip cannot be written ({fault.strerror or fault})."
+                raise OverloadedError(message, 10 * _AGAIN) from fault
             finally:
                 reader.close()
             yield form

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -197,3 +197,44 @@ def test_too_much_is_refused_at_once_and_the_rest_is_answered(
         assert statuses.count(200) == 4
         assert statuses.count(503) == 20
         assert refusal(sent(service, b"x"))["kind"] == "clip"
+
+
+GARBAGE = {
+    "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
+    "zeros": bytes(100_000),
+    "version": b"GET /\r\n\r\n",
+    "two hosts": b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "nul": b"GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n",
+    "large head": b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 200_000 + b"\r\n\r\n",
+    "many heads": b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 50_000 + b"\r\n",
+    "address": b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n\r\n",
+    "two lengths": b"POST /v1/recommend HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\n"
+    b"Content-Length: 9\r\n\r\n{}",
+    "chunk": b"POST /v1/recommend HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_what_is_no_http_is_refused(service: Served, clip: bytes, before: Held, name: str) -> None:
+    with connected(service) as stranger:
+        with suppress(ConnectionError):  # it is refused before its end
+            stranger.sendall(GARBAGE[name])
+        answer = read_all(stranger)
+    if answer:
+        assert 400 <= int(answer.split()[1]) < 500
+        assert b'{"error": {"kind": "bad_request"' in answer
+    else:
+        assert len(GARBAGE[name]) > 65_536  # what is left unread may take the answer with it
+    assert_unharmed(service, clip, before)
+
+
+def test_a_disk_that_takes_no_clips_is_told(run: Path, clip: bytes, tmp_path: Path) -> None:
+    with served(run, tmp_path) as service:
+        uploads(service).rmdir()
+        answer = sent(service, clip)
+        assert answer.status_code == 503
+        assert answer.json()["error"]["kind"] == "overloaded"
+        uploads(service).mkdir()
+        assert sent(service, clip).status_code == 200
