@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from io import BufferedWriter
 from pathlib import Path
@@ -140,7 +140,8 @@ class _Reader:
 
     def close(self) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # of a disk that is full, which was told already
+                self._file.close()
 
     def form(self) -> Form:
         if not self._ended:
@@ -206,6 +207,7 @@ class _Reader:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
             self._file = os.fdopen(os.open(self._path, flags, 0o600), "wb")
         self._file.write(self._clip)
+        self._file.flush()
         self._clip.clear()
 
     def _end(self) -> None:

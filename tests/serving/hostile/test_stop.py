@@ -6,9 +6,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -88,70 +87,53 @@ def test_what_was_accepted_is_answered(run: Path, clip: bytes, tmp_path: Path) -
     assert shown >= len(answered)
 
 
-@pytest.fixture
-def stopping(run: Path, tmp_path: Path) -> Iterator[tuple[Any, str]]:
-    """A service, and its address."""
+def test_a_clip_and_a_body_that_are_under_way_are_answered(
+    run: Path, clip: bytes, tmp_path: Path
+) -> None:
     process, address = started(run, "--store", f"sqlite:///{tmp_path}/store.sqlite")
-    yield process, address
-    process.kill()
-    process.wait()
+    try:
+        assert httpx.post(f"{address}/v1/recommend", files={"clip": clip}).status_code == 200
+        decoders = children_of(process.pid)
+        for decoder in decoders:
+            os.kill(decoder, signal.SIGSTOP)
+        answers: list[int] = []
+        caller = Thread(target=lambda: answers.append(recommended(address, clip)))
+        caller.start()
+        while 'queue_depth{queue="clips"} 1' not in httpx.get(f"{address}/metrics").text:
+            time.sleep(0.01)
+        host, port = address.removeprefix("http://").split(":")
+        content = part(clip) + b"--x--\r\n"
+        with socket.create_connection((host, int(port)), timeout=60) as slow:
+            slow.sendall(head(address, Content_Length=len(content)) + content[:300])
+            assert listens(address)
+            process.terminate()
+            while listens(address):
+                time.sleep(0.05)
+            assert process.poll() is None
+            for decoder in decoders:
+                os.kill(decoder, signal.SIGCONT)
+            slow.sendall(content[300:])
+            assert read_all(slow).startswith(b"HTTP/1.1 200 ")
+        caller.join()
+        assert answers == [200]
+        assert ended(process) == 0
+        for decoder in decoders:
+            with pytest.raises(ProcessLookupError):
+                os.kill(decoder, 0)
+    finally:
+        process.kill()
 
 
-def test_a_clip_that_is_being_read_is_answered(stopping: tuple[Any, str], clip: bytes) -> None:
-    process, address = stopping
-    assert httpx.post(f"{address}/v1/recommend", files={"clip": clip}).status_code == 200
-    decoders = children_of(process.pid)
-    for decoder in decoders:
-        os.kill(decoder, signal.SIGSTOP)
-    answers: list[int] = []
-    asking = Event()
-
-    def ask() -> None:
-        asking.set()
-        answers.append(
-            httpx.post(f"{address}/v1/recommend", files={"clip": clip}, timeout=60).status_code
-        )
-
-    caller = Thread(target=ask)
-    caller.start()
-    asking.wait()
-    while 'queue_depth{queue="clips"} 1' not in httpx.get(f"{address}/metrics").text:
-        time.sleep(0.01)
-    process.terminate()
-    while refuses_not(address):
-        time.sleep(0.05)
-    assert process.poll() is None
-    for decoder in decoders:
-        os.kill(decoder, signal.SIGCONT)
-    caller.join()
-    assert answers == [200]
-    assert ended(process) == 0
-    for decoder in decoders:
-        with pytest.raises(ProcessLookupError):
-            os.kill(decoder, 0)
+def recommended(address: str, clip: bytes) -> int:
+    """The status of the answer to a clip."""
+    answer = httpx.post(f"{address}/v1/recommend", files={"clip": clip}, timeout=60)
+    return answer.status_code
 
 
-def refuses_not(address: str) -> bool:
+def listens(address: str) -> bool:
     """Whether a new connection is taken."""
     try:
         httpx.get(f"{address}/health/live")
     except httpx.HTTPError:
         return False
     return True
-
-
-def test_a_body_that_is_on_its_way_is_taken_in(stopping: tuple[Any, str], clip: bytes) -> None:
-    process, address = stopping
-    host, port = address.removeprefix("http://").split(":")
-    content = part(clip) + b"--x--\r\n"
-    with socket.create_connection((host, int(port)), timeout=60) as slow:
-        begun = head(address, Content_Length=len(content)) + content[:300]
-        slow.sendall(begun)
-        while httpx.get(f"{address}/health/live").status_code != 200:
-            pass
-        process.terminate()
-        while refuses_not(address):
-            time.sleep(0.05)
-        slow.sendall(content[300:])
-        assert read_all(slow).startswith(b"HTTP/1.1 200 ")
-    assert ended(process) == 0
