@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -32,6 +33,8 @@ def test_a_decoder_that_died_is_replaced_without_a_word(
 ) -> None:
     service, decoder = one
     os.kill(decoder, signal.SIGKILL)
+    while Path(f"/proc/{decoder}/cmdline").read_bytes():  # until it is dead indeed
+        time.sleep(0.01)
     assert sent(service, clip).status_code == 200
     assert decoder not in children()
 

@@ -31,11 +31,13 @@ def held(service: Served) -> Held:
 
 
 def children() -> list[int]:
-    """The processes that this one started."""
+    """Decoders that this process started, and any child that ended and was not waited for."""
     found = []
     for task in Path("/proc/self/task").iterdir():
         with suppress(FileNotFoundError, ProcessLookupError):  # a thread that just ended
-            found += [int(pid) for pid in (task / "children").read_text().split()]
+            for pid in (task / "children").read_text().split():
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                found += [int(pid)] if not command or b"reeltag.media.child" in command else []
     return found
 
 
