@@ -12,10 +12,10 @@ from threading import Thread
 from typing import Any
 
 import httpx
-import uvicorn
 
 from reeltag.serving.app import create_app
 from reeltag.serving.engine import Engine
+from reeltag.serving.protocol import server_of
 from reeltag.serving.settings import ServeSettings
 from reeltag.serving.store import Store
 
@@ -48,7 +48,7 @@ def served(run: Path, folder: Path, **settings: Any) -> Iterator[Served]:
     app = create_app(given, engine, store)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on"))
+        server = server_of(app, given)
         thread = Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         engine.start().result()

@@ -17,8 +17,8 @@ import pytest
 from reeltag.experiments.train import train_run
 from tests.media.clips import write_clip
 from tests.recommend.filmed import filmed
+from tests.serving.process import ROOT, ended, started
 
-ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "docs/service.md").read_text(), re.DOTALL)
 EXAMPLES = [block for block in BLOCKS if "curl" in block]
 
@@ -29,17 +29,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with filmed(folder, ["live tonight"] * 12, acoustic=["logmel"]) as dataset:
         train_run(dataset, "main", "user-history", {}, folder / "run")
         yield folder / "run"
-
-
-def started(*arguments: str | Path) -> tuple[subprocess.Popen[str], str]:
-    """A service of its own process, and its address once it is ready."""
-    command = [sys.executable, "-m", "reeltag", "serve", *map(str, arguments), "--port", "0"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if found := re.search(r"Ready: (\S+)", line):
-            return process, found[1]
-    raise AssertionError(f"it ended with {process.wait()} before it was ready")
 
 
 def test_every_example_is_answered(run: Path, tmp_path: Path) -> None:
@@ -58,9 +47,7 @@ def test_every_example_is_answered(run: Path, tmp_path: Path) -> None:
             assert '"error"' not in done.stdout
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0
-        assert process.stderr is not None
-        process.stderr.close()
+        assert ended(process) == 0
 
 
 def test_what_is_published_is_known_after_a_restart(run: Path, tmp_path: Path) -> None:
@@ -74,9 +61,7 @@ def test_what_is_published_is_known_after_a_restart(run: Path, tmp_path: Path) -
             assert httpx.post(f"{address}/v1/posts", json=post).status_code == 201
         finally:
             process.send_signal(signal.SIGKILL if n == 0 else signal.SIGINT)
-            assert process.wait(timeout=60) == (-signal.SIGKILL if n == 0 else 0)
-            assert process.stderr is not None
-            process.stderr.close()
+            assert ended(process) == (-signal.SIGKILL if n == 0 else 0)
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,8 @@ def single_post(
 def check_fits(value: NDArray[Any], manifest: Manifest) -> None:
     """Whether `value` can be the feature that `manifest` describes, of one post.
 
-    Raises `MissingFeatureError` for another shape, and for numbers that are not finite.
+    Raises `MissingFeatureError` for another shape, for no steps at all, for numbers that are not
+    finite, and for ids beyond those there are (`buckets`).
     """
     ragged = manifest.kind != "vector"
     if (value.shape[1:] if ragged else value.shape) != manifest.shape:
@@ -211,10 +212,21 @@ def check_fits(value: NDArray[Any], manifest: Manifest) -> None:
             f"Feature {manifest.name!r}: got shape {value.shape}, expected {manifest.shape}"
             f"{' in each step' if ragged else ''}."
         )
+    if ragged and not len(value):
+        raise MissingFeatureError(
+            f"Feature {manifest.name!r}: got no step, expected one or more. "
+            "Leave the feature out where a post has none."
+        )
     if not np.isfinite(value).all():
         raise MissingFeatureError(
             f"Feature {manifest.name!r}: got a number that is not finite, expected finite ones. "
             "Leave the feature out where a post has none."
+        )
+    ids = manifest.options.get("buckets")
+    if ids is not None and not 0 <= value.min() <= value.max() < ids:
+        raise MissingFeatureError(
+            f"Feature {manifest.name!r}: got ids {value.min()} to {value.max()}, "
+            f"expected 0 to {ids - 1}."
         )
 
 

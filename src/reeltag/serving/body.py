@@ -9,11 +9,15 @@ import asyncio
 import time
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from reeltag.errors import OverloadedError, ReelTagError
 from reeltag.serving.faults import RefusedError, answer_of
 from reeltag.serving.settings import MB, ServeSettings
 
+BODIES = 8
+"""Bodies of the largest size, forms apart, that lie in memory together."""
 _LINGER = 2.0
 """Seconds for which a body is read on that was refused."""
 
@@ -21,45 +25,53 @@ _LINGER = 2.0
 class Body:
     """ASGI middleware: 413 for a body beyond its limit, 408 for one that comes too slowly.
 
+    503 where the bodies that are not forms, which lie in memory, are too large together.
+
     A body has `patience` seconds, and one second more for each `slowest` bytes that came: so
     whoever sends steadily may take long, and whoever drips is cut off.
     """
 
     def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
         self.app, self.settings = app, settings
+        self.held = 0
+        """Bytes of bodies in memory."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        counter = _Counter(scope, receive, send, self.settings)
+        counter = _Counter(scope, receive, send, self)
         try:
             counter.check_announced()
             await self.app(scope, counter.receive, counter.send)
+        except ClientDisconnect:
+            return  # nobody is left to be told
         except Exception as fault:
             if counter.refused is None:
                 if not isinstance(fault, RefusedError):
                     raise
                 counter.refused = fault
+        finally:
+            self.held -= counter.held
         if counter.refused is not None and not counter.started:
             answer, counter.refused = answer_of(counter.refused), None
             await answer(scope, receive, counter.send)
 
 
 class _Counter:
-    def __init__(self, scope: Scope, receive: Receive, send: Send, settings: ServeSettings) -> None:
-        self._receive, self._send, self._settings = receive, send, settings
+    def __init__(self, scope: Scope, receive: Receive, send: Send, body: Body) -> None:
+        self._receive, self._send, self._body, self._settings = receive, send, body, body.settings
         headers = Headers(scope=scope)
-        multipart = headers.get("content-type", "").startswith("multipart/form-data")
-        self._megabytes = settings.body_mb if multipart else settings.json_mb
+        self._form = headers.get("content-type", "").startswith("multipart/")
+        self._megabytes = body.settings.body_mb if self._form else body.settings.json_mb
         self._announced = headers.get("content-length", "")
         self._lingers = "expect" not in headers and (
             "transfer-encoding" in headers or self._announced not in ("", "0")
         )
         self._began, self._came, self._more = time.monotonic(), 0, True
-        self.refused: RefusedError | None = None
-        self.started = False
+        self.refused: ReelTagError | None = None
+        self.started, self.held = False, 0
 
     def check_announced(self) -> None:
         """Refuse a body that says itself that it is too large."""
@@ -82,11 +94,18 @@ class _Counter:
                 {"Connection": "close"},
             )
             raise self.refused from None
-        self._came += len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        self._came += size
         self._more = bool(message.get("more_body", False))
         if self._came > self._megabytes * MB:
             self.refused = self._too_large()
             raise self.refused
+        if not self._form:
+            if self._body.held + size > BODIES * self._megabytes * MB:
+                self.refused = OverloadedError("Too many bytes of requests wait in memory.", 2)
+                raise self.refused
+            self._body.held += size
+            self.held += size
         return message
 
     async def send(self, message: Message) -> None:

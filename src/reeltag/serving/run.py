@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
-
-import uvicorn
 
 from reeltag.errors import ConfigError
 from reeltag.serving.app import create_app
 from reeltag.serving.auth import check_keys
 from reeltag.serving.engine import Engine
+from reeltag.serving.protocol import server_of
 from reeltag.serving.settings import ServeSettings
 from reeltag.serving.store import Store, store_url
 
@@ -42,21 +38,9 @@ def _serve(
     settings: ServeSettings, store: Store, listening: socket.socket, ready: Callable[[str], object]
 ) -> None:
     port = listening.getsockname()[1]
-    if settings.uploads_folder is None:
-        name = f"reeltag-uploads-{os.getuid()}-{port}"
-        folder = Path(tempfile.gettempdir()) / name
-        settings = settings.model_copy(update={"uploads_folder": folder})
     engine = Engine(settings.run, store, settings.engine)
     app = create_app(settings, engine, store)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            server_header=False,
-            timeout_graceful_shutdown=settings.stop_seconds,
-            timeout_keep_alive=15,
-        )
-    )
+    server = server_of(app, settings)
 
     def loaded(started: Future[None]) -> None:
         if started.exception() is None:

@@ -17,6 +17,10 @@ from reeltag.serving.store import check_text
 
 MOST_K = 1000
 MOST_POSTS = 256
+MOST_STEPS = 1024
+"""Frames, words or seconds of one given feature ..."""
+MOST_NUMBERS = 1 << 20
+"""... and numbers in all of them: posts are scored together, each as long as the longest."""
 _ID_CHARS = 256
 _LONGEST_TIME = 2**40
 """Seconds since 1970, about 35,000 years: beyond it is no time of a post."""
@@ -43,7 +47,7 @@ def _seconds(moment: Any) -> Any:
         except InputError as fault:
             raise ValueError(str(fault)) from None
     if isinstance(moment, int) and abs(moment) > _LONGEST_TIME:
-        raise ValueError(f"Got time {moment}, expected seconds since 1970.")
+        raise ValueError(f"Got a time beyond {_LONGEST_TIME}, expected seconds since 1970.")
     return moment
 
 
@@ -153,8 +157,8 @@ def arrays(
 ) -> dict[str, NDArray[Any] | None]:
     """Features as arrays of their manifests' types.
 
-    Raises `InputError` for one that the run does not read, is ragged, or holds what is no finite
-    number.
+    Raises `InputError` for one that the run does not read, is ragged, has too much in it, or holds
+    what is no finite number, or no whole one where there are ids.
     """
     made: dict[str, NDArray[Any] | None] = {}
     for name, numbers in values.items():
@@ -170,9 +174,16 @@ def arrays(
             array = np.asarray(numbers, dtype=np.float64)
         except (TypeError, ValueError, OverflowError):
             raise InputError(f"Feature {name!r} is not a list of numbers, equally long.") from None
+        if array.size > MOST_NUMBERS or (manifest.kind != "vector" and len(array) > MOST_STEPS):
+            raise InputError(
+                f"Feature {name!r}: got shape {array.shape}, expected at most {MOST_STEPS} steps "
+                f"and {MOST_NUMBERS} numbers."
+            )
         with np.errstate(over="ignore", invalid="ignore"):
             value = array.astype(manifest.dtype)
         if not (np.isfinite(array).all() and np.isfinite(value).all()):
             raise InputError(f"Feature {name!r} holds NaN or too large a number.")
+        if value.dtype.kind in "iu" and (value != array).any():
+            raise InputError(f"Feature {name!r} holds ids: got a number that is none.")
         made[name] = value
     return made

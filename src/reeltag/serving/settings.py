@@ -32,7 +32,8 @@ class ServeSettings(BaseModel):
     keys: bool = False
     """A key is needed on this machine, too."""
     uploads_folder: Path | None = None
-    """Where clips lie while they are read; emptied at the start and removed at the end."""
+    """Where clips lie while they are read; emptied at the start and removed at the end. Default: a
+    private folder of the system's temporary one, under a name that nobody foresees."""
     body_mb: int = Field(default=200, ge=1)
     """Size of a request with a clip (MB, 10^6 bytes)."""
     json_mb: int = Field(default=16, ge=1)

@@ -5,11 +5,11 @@ Clips lie in one folder, under names of our own: what a client calls a file is n
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from io import BufferedWriter
 from pathlib import Path
@@ -20,11 +20,15 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from reeltag.errors import InputError, OverloadedError
+from reeltag.serving.scratch import Scratch
 
 CLIP = "clip"
 _MOST_FIELDS = 64
 _AGAIN = 2
 """Seconds after which one whose clip finds no room is to ask again."""
+IN_MEMORY = 1 << 16
+"""Bytes of a clip until it takes a place on the disk: whoever drips never has one."""
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every ill-made form
 
 
 @dataclass
@@ -36,16 +40,24 @@ class Form:
 
 
 class Uploads:
-    """At most `most` forms with clips at once, in `folder`.
+    """Forms with clips, of which `most` lie on the disk at once, in `folder`.
 
+    A place is taken once a clip is whole, or `IN_MEMORY` bytes of it came: what comes so slowly
+    that it is refused soon takes none from others.
+
+    Args:
+        folder: made anew; None: a private one that nobody foresees (`Scratch`).
+        field_bytes: of all fields of a form and of what heads its parts, together.
     Raises `OSError` where the folder cannot be made.
     """
 
     def __init__(self, folder: Path | None, most: int, field_bytes: int) -> None:
         self.most, self.open = most, 0
         self._field_bytes = field_bytes
+        self._scratch = Scratch() if folder is None else None
         if folder is None:
-            self.folder = Path(tempfile.mkdtemp(prefix="reeltag-uploads-"))
+            assert self._scratch is not None
+            self.folder = self._scratch.path
         else:
             shutil.rmtree(folder, ignore_errors=True)  # what a killed service left
             folder.mkdir(mode=0o700, parents=True)
@@ -53,59 +65,72 @@ class Uploads:
 
     def close(self) -> None:
         """Remove the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._scratch is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            self._scratch.close()
 
-    @contextmanager
-    def room(self) -> Iterator[Path]:
-        """A path for a clip; whatever lies there is removed in the end.
+    def _place(self, held: ExitStack) -> Path:
+        """A path for a clip, which is removed when `held` ends.
 
-        Raises `OverloadedError`, at once, where there are as many as may be.
+        Raises `OverloadedError` where there are as many as may be.
         """
         if self.open >= self.most:
             raise OverloadedError(f"{self.open} clips are being uploaded and read already.", _AGAIN)
         path = self.folder / uuid4().hex
         self.open += 1
-        try:
-            yield path
-        finally:
+
+        def leave() -> None:
             self.open -= 1
             path.unlink(missing_ok=True)
 
-    async def read(self, kind: str, body: AsyncIterator[bytes], path: Path) -> Form:
-        """Read a form; its clip is written to `path`.
+        held.callback(leave)
+        return path
+
+    @asynccontextmanager
+    async def read(self, kind: str, body: AsyncIterator[bytes]) -> AsyncIterator[Form]:
+        """Read a form; its clip, if it has one, is there until the end.
 
         Args:
             kind: the request's Content-Type.
-        Raises `InputError` for what is no multipart form, or one with too much in it.
+        Raises `InputError` for what is no multipart form, or one with too much in it, and
+        `OverloadedError`, as soon as a clip needs a place, where there is none or the disk is full.
         """
         name, options = parse_options_header(kind)
         boundary = options.get(b"boundary", b"")
         if name != b"multipart/form-data" or not 1 <= len(boundary) <= 200:
             raise InputError(f"Got Content-Type {kind[:80]!r}, expected multipart/form-data.")
-        reader = _Reader(path, self._field_bytes)
-        try:
-            parser = MultipartParser(boundary, reader.callbacks())
-            async for block in body:
-                parser.write(block)
-            parser.finalize()
-            return reader.form()
-        except FormParserError as fault:
-            raise InputError(f"The form is not well made: {fault}") from fault
-        finally:
-            reader.close()
+        with ExitStack() as held:
+            reader = _Reader(lambda: self._place(held), self._field_bytes)
+            try:
+                parser = MultipartParser(boundary, reader.callbacks())
+                async for block in body:
+                    parser.write(block)
+                parser.finalize()
+                form = reader.form()
+            except FormParserError as fault:
+                raise InputError(f"The form is not well made: {fault}") from fault
+            except OSError as fault:
+                message = f"The clip cannot be written ({fault.strerror or fault})."
+                raise OverloadedError(message, 10 * _AGAIN) from fault
+            finally:
+                reader.close()
+            yield form
 
 
 class _Reader:
     """The parts of a form as they come."""
 
-    def __init__(self, path: Path, field_bytes: int) -> None:
-        self._path, self._left = path, field_bytes
+    def __init__(self, place: Callable[[], Path], field_bytes: int) -> None:
+        self._place, self._left = place, field_bytes
         self._headers: dict[bytes, bytes] = {}
         self._key = self._value = b""
         self._name = ""
         self._found: dict[str, bytearray] = {}
+        self._clip: bytearray | None = None
+        self._path: Path | None = None
         self._file: BufferedWriter | None = None
-        self._size, self._ended = 0, False
+        self._ended = False
 
     def callbacks(self) -> Any:
         """For the parser."""
@@ -115,7 +140,8 @@ class _Reader:
 
     def close(self) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # of a disk that is full, which was told already
+                self._file.close()
 
     def form(self) -> Form:
         if not self._ended:
@@ -124,15 +150,19 @@ class _Reader:
             fields = {name: value.decode() for name, value in self._found.items()}
         except UnicodeDecodeError as fault:
             raise InputError("Got a field that is not UTF-8, expected UTF-8 text.") from fault
-        return Form(fields, self._path if self._size else None)
+        if self._clip:
+            self._write()
+        return Form(fields, self._path)
 
     def _part_begin(self) -> None:
         self._headers, self._key, self._value = {}, b"", b""
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._spend(end - start)
         self._key += data[start:end]
 
     def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._spend(end - start)
         self._value += data[start:end]
 
     def _header_end(self) -> None:
@@ -144,10 +174,9 @@ class _Reader:
         _, options = parse_options_header(said)
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
         if self._name == CLIP:
-            if self._file is not None:
+            if self._clip is not None:
                 raise InputError("Got two clips, expected one.")
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            self._file = os.fdopen(os.open(self._path, flags, 0o600), "wb")
+            self._clip = bytearray()
             return
         if self._name in self._found:
             raise InputError(f"Got the field {self._name[:80]!r} twice, expected it once.")
@@ -157,14 +186,29 @@ class _Reader:
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._name == CLIP:
-            assert self._file is not None
-            self._size += end - start
-            self._file.write(data[start:end])
+            assert self._clip is not None
+            self._clip += memoryview(data)[start:end]
+            if len(self._clip) >= IN_MEMORY:
+                self._write()
             return
-        self._left -= end - start
+        self._spend(end - start)
+        self._found[self._name] += data[start:end]
+
+    def _spend(self, size: int) -> None:
+        self._left -= size
         if self._left < 0:
             raise InputError("The fields of the form are too long: a clip belongs in `clip`.")
-        self._found[self._name] += data[start:end]
+
+    def _write(self) -> None:
+        """Put on the disk what came of the clip."""
+        assert self._clip is not None
+        if self._file is None:
+            self._path = self._place()
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            self._file = os.fdopen(os.open(self._path, flags, 0o600), "wb")
+        self._file.write(self._clip)
+        self._file.flush()
+        self._clip.clear()
 
     def _end(self) -> None:
         self._ended = True

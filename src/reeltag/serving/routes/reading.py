@@ -37,8 +37,7 @@ async def said_and_clip(
         yield await json_of(request, kind), None
         return
     uploads: Uploads = request.app.state.uploads
-    with uploads.room() as path:
-        form = await uploads.read(content, request.stream(), path)
+    async with uploads.read(content, request.stream()) as form:
         yield of_form(kind, form.fields), form.clip
 
 
