@@ -87,7 +87,8 @@ def test_similar_posts_and_counts_see_it(recommender: Recommender, dataset: Data
     assert len(evidence.nearest.resemblance.vectors) == evidence.posts.height
     assert evidence.posts["post"][-1] == "mine"
     asked = recommender.read(Question(None, Extracted(dict(values)), "", Circumstances(0)))
-    ((found,),) = recommender._why([asked], [[len(run.hashtags) - 1]])
+    encoded = run.model.encode(asked.posts)
+    ((found,),) = recommender._why([asked], [[len(run.hashtags) - 1]], encoded)
     (similar,) = [reason for reason in found if reason.kind == "similar"]
     assert similar.facts["posts"][0] == "mine"
     popular = Reasons(evidence, run.hashtags)._popular_reason(len(run.hashtags) - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,13 @@ class Contributing(Model):
 
     @abstractmethod
     def facts_by_group(
-        self, posts: PostBatch, encoded: Encoded, hashtags: Tensor
+        self,
+        posts: PostBatch,
+        encoded: Encoded,
+        hashtags: Tensor,
+        groups: Collection[str] | None = None,
     ) -> dict[str, list[Facts]]:
-        """The facts (k) of one post's `hashtags` (k,) behind the groups that have any."""
+        """The facts (k) of one post's `hashtags` (k,) behind the groups that have any.
+
+        groups: those that are asked about; default all.
+        """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -27,7 +28,6 @@ from reeltag.models.house_config import SCORERS, HouseConfig
 from reeltag.models.joining import Joined
 from reeltag.models.layers.chances import Chances
 from reeltag.models.layers.resemblance import Resemblance
-from reeltag.models.layers.scores import Scores, Whole
 from reeltag.models.layers.shortlisting import Shortlisted, Shortlisting
 from reeltag.models.layers.trees import RankingTrees
 from reeltag.models.layers.votes import Votes
@@ -38,8 +38,9 @@ from reeltag.models.trained import TRAINED
 from reeltag.progress import say
 from reeltag.runtime import generator_of
 
-_KEPT = "scores"
-"""Among what is encoded, once somebody asks for reasons: all scorers' scores (B, scorers, H)."""
+_FIRST, _FINALISTS, _FEATURES = "first", "finalists", "features"
+"""Among what is encoded, once it was scored, for whoever asks for reasons: each scorer's first
+places (B, scorers, D), the candidates that all trees saw (B, C), and what they saw (B, C, F)."""
 
 
 class House(Refitting, Composed, Contributing, Observing):
@@ -187,19 +188,11 @@ class House(Refitting, Composed, Contributing, Observing):
         head = f"{name}."
         return {k.removeprefix(head): v for k, v in encoded.items() if k.startswith(head)}
 
-    def _scores(self, encoded: Encoded) -> list[Scores]:
-        """Of each scorer."""
-        if _KEPT in encoded:
-            return [Whole(table) for table in encoded[_KEPT].unbind(1)]
-        return [scores_of(scorer, self._own(encoded, name)) for name, scorer in self._each()]
-
-    def shortlisted(
-        self, encoded: Encoded, scores: list[Scores] | None = None, among: Tensor | None = None
-    ) -> Shortlisted:
+    def shortlisted(self, encoded: Encoded, among: Tensor | None = None) -> Shortlisted:
         """The fused ranking, its best hashtags (`among` (H,) some), what the trees see of these."""
         nearest = [part.nearest(self._own(encoded, name)) for name, part in self._voting()]
         found: Shortlisted = self.shortlisting(
-            self._scores(encoded) if scores is None else scores,
+            [scores_of(scorer, self._own(encoded, name)) for name, scorer in self._each()],
             nearest,
             encoded["users"],
             encoded["own"],
@@ -212,9 +205,11 @@ class House(Refitting, Composed, Contributing, Observing):
     def score_all(self, encoded: Encoded) -> Tensor:
         found = self.shortlisted(encoded)
         fused = found.fused.whole()
+        encoded[_FIRST] = found.first
         if not self.trees.grown:
             return fused
         last = self._finalists(found)
+        encoded |= {_FINALISTS: last.candidates, _FEATURES: last.features}
         ordered = self.chances(self.trees(last.features))
         return fused.sub_(1).scatter_(1, last.candidates, ordered)
 
@@ -222,9 +217,8 @@ class House(Refitting, Composed, Contributing, Observing):
         """The candidates that all trees put in order."""
         best = self.trees.best(found.features, self.config.early, self.config.finalists)
         wide = best.unsqueeze(2).expand(-1, -1, found.features.shape[2])
-        return Shortlisted(
-            found.fused, found.candidates.gather(1, best), found.features.gather(1, wide)
-        )
+        candidates, features = found.candidates.gather(1, best), found.features.gather(1, wide)
+        return replace(found, candidates=candidates, features=features)
 
     @torch.no_grad()
     def contributions(self, encoded: Encoded, hashtags: Tensor) -> Contributions:
@@ -236,20 +230,18 @@ class House(Refitting, Composed, Contributing, Observing):
         names, hashtags = list(self.scorers), hashtags.cpu()
         columns = [group for group, _ in self.columns()]
         groups = tuple(dict.fromkeys(columns))
-        scores = self._scores(encoded)
-        encoded[_KEPT] = torch.stack([found.whole() for found in scores], 1)
-        votes = self.shortlisting.votes(scores, hashtags.to(self.device))[1].permute(1, 2, 0)
-        votes = votes.cpu().double() / len(names)
-        values = votes.new_zeros(*hashtags.shape, len(groups))
+        if _FIRST not in encoded:
+            self.score_all(encoded)
+        votes = self.shortlisting.votes(encoded[_FIRST], hashtags.to(self.device))[1]
+        values = torch.zeros(*hashtags.shape, len(groups), dtype=torch.float64)
         wide = hashtags.unsqueeze(2)
-        values[..., : len(names)] = votes
+        values[..., : len(names)] = votes.permute(1, 2, 0).cpu().double() / len(names)
         values[..., groups.index("popular")] = self.shortlisting.little().cpu()[hashtags].double()
         base = values.new_zeros(hashtags.shape)
         if self.trees.grown:
-            found = self._finalists(self.shortlisted(encoded, scores))
-            inside, place = (found.candidates.cpu().unsqueeze(1) == wide).max(2)
+            inside, place = (encoded[_FINALISTS].cpu().unsqueeze(1) == wide).max(2)
             rows = place.unsqueeze(2).expand(-1, -1, len(columns))
-            parts = self.trees.contributions(found.features.cpu().gather(1, rows))
+            parts = self.trees.contributions(encoded[_FEATURES].cpu().gather(1, rows))
             of = torch.tensor([groups.index(group) for group in columns])
             grouped = torch.zeros_like(values).index_add_(2, of, parts[..., :-1])
             values = torch.where(inside.unsqueeze(2), grouped, values)
@@ -258,16 +250,22 @@ class House(Refitting, Composed, Contributing, Observing):
 
     @torch.no_grad()
     def facts_by_group(
-        self, posts: PostBatch, encoded: Encoded, hashtags: Tensor
+        self,
+        posts: PostBatch,
+        encoded: Encoded,
+        hashtags: Tensor,
+        groups: Collection[str] | None = None,
     ) -> dict[str, list[Facts]]:
         """The scorers' own facts; counts; and how many scorers have a hashtag among their first."""
         said = {
             name: scorer.facts(posts, self._own(encoded, name), hashtags)
             for name, scorer in self._each()
-            if isinstance(scorer, Explaining)
+            if isinstance(scorer, Explaining) and (groups is None or name in groups)
         }
-        users, own = encoded["users"], encoded["own"]
-        return said | self.shortlisting.facts(self._scores(encoded), users, own, hashtags)
+        if _FIRST not in encoded:
+            self.score_all(encoded)
+        first, users, own = encoded[_FIRST], encoded["users"], encoded["own"]
+        return said | self.shortlisting.facts(first, users, own, hashtags)
 
     @torch.no_grad()
     def choose(self, posts: Iterable[tuple[PostBatch, Ragged]], judge: Judge) -> None:

@@ -27,6 +27,7 @@ import torch
 from reeltag.data.batches import PostBatch
 from reeltag.data.ragged import Ragged
 from reeltag.data.vocabulary import Vocabulary
+from reeltag.models.contract import Encoded
 from reeltag.models.explaining import Contributing, Facts
 from reeltag.recommend.reasons import Reason
 from reeltag.training.evidence import Evidence
@@ -42,6 +43,8 @@ _KINDS = {
     "caption-words": "word",
 }
 """Reasons of several groups that rest on the same facts are one; others have their group's name."""
+_RIDGE = {"own": "history", "alike": "ridge", "all": "popular"}
+"""The kind of reason that each term of ridge's score is."""
 _SHARED = {"music": "with this music", "place": "at this place", "hour": "at this hour"}
 Said = tuple[str, dict[str, Any]] | None
 
@@ -58,11 +61,13 @@ class ModelReasons:
         ids: Sequence[Sequence[int]],
         posts: PostBatch,
         captions: Sequence[str],
+        encoded: Encoded,
     ) -> list[list[list[Reason]]]:
-        """Reasons for each hashtag of `ids[n]`, for post n of the B in `posts`, strongest first."""
+        """Reasons for each hashtag of `ids[n]`, for post n of the B in `posts`, strongest first.
+
+        encoded: the posts as the model encoded and scored them.
+        """
         posts = posts.to(model.device)
-        with torch.no_grad():
-            encoded = model.encode(posts)
         # What is beyond a post's own hashtags is asked about and not read.
         asked = Ragged.from_lists(ids).padded(0).to(model.device)
         found = model.contributions(encoded, asked)
@@ -70,8 +75,10 @@ class ModelReasons:
         for row, (tags, caption) in enumerate(zip(ids, captions, strict=True)):
             one = torch.tensor([row], device=model.device)
             mine = {name: value[row : row + 1] for name, value in encoded.items()}
-            facts = model.facts_by_group(posts.select(one), mine, asked[row, : len(tags)])
             values = found.values[row, : len(tags)].tolist()
+            facts = model.facts_by_group(
+                posts.select(one), mine, asked[row, : len(tags)], _visible(found.groups, values)
+            )
             told.append(
                 [
                     self._strongest(tag, *_by_kind(found.groups, added, facts, place), caption)
@@ -175,6 +182,26 @@ class ModelReasons:
         return text, {"uses": uses, "posts": of}
 
 
+def _visible(groups: Sequence[str], values: Sequence[Sequence[float]]) -> set[str]:
+    """The groups whose facts can be a reason for any hashtag: those of a kind that raised it.
+
+    What `ridge` added may be that of other kinds: it counts for them all.
+    """
+    kinds = [_KINDS.get(group, group) for group in groups]
+    seen: set[str] = set()
+    for added in values:
+        shared = sum(max(0.0, v) for g, v in zip(groups, added, strict=True) if g == "ridge")
+        sums: defaultdict[str, float] = defaultdict(float)
+        for kind, value in zip(kinds, added, strict=True):
+            sums[kind] += value
+        raised = sum(value for value in sums.values() if value > 0)
+        for kind in sums:
+            most = sums[kind] + (shared if kind in _RIDGE.values() else 0.0)
+            if most > 0 and most >= _VISIBLE * (raised - shared):
+                seen.add(kind)
+    return {group for group, kind in zip(groups, kinds, strict=True) if kind in seen} | {"ridge"}
+
+
 def _by_kind(
     groups: Sequence[str], values: Sequence[float], facts: dict[str, list[Facts]], place: int
 ) -> tuple[dict[str, float], dict[str, Facts]]:
@@ -200,7 +227,7 @@ def _with_context(facts: Facts) -> Said:
 
 def _ridge_shares(facts: Facts) -> dict[str, float]:
     """What ridge adds is shared out among the terms of its score that raise it."""
-    terms = {"history": facts["own"], "ridge": facts["alike"], "popular": facts["all"]}
+    terms = {kind: facts[term] for term, kind in _RIDGE.items()}
     raising = {kind: term for kind, term in terms.items() if term > 0}
     return {kind: term / sum(raising.values()) for kind, term in raising.items()}
 

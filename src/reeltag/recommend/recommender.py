@@ -17,6 +17,7 @@ from reeltag.errors import ConfigError
 from reeltag.evaluation.ranking import block_size
 from reeltag.features.single import features_of
 from reeltag.hashtags import find, normalise, strip
+from reeltag.models.contract import Encoded
 from reeltag.models.explaining import Contributing
 from reeltag.models.layers.top import top_k
 from reeltag.recommend.answers import Answer, Question, Recommendation
@@ -67,13 +68,16 @@ class Recommender:
         """What reasons are read from, opened when first asked for."""
         return load_evidence(self.run.path / "evidence", self.run.model.sizes)
 
-    def _why(self, reads: Sequence[Read], ids: Sequence[list[int]]) -> list[list[list[Reason]]]:
+    def _why(
+        self, reads: Sequence[Read], ids: Sequence[list[int]], encoded: Encoded
+    ) -> list[list[list[Reason]]]:
         """Reasons of the model's own where it has any, counted ones for other hashtags."""
         run, texts = self.run, [read.question.text for read in reads]
         told: list[list[list[Reason]]] = [[[] for _ in tags] for tags in ids]
         if isinstance(run.model, Contributing) and reads:
             own = ModelReasons(self.evidence, run.hashtags, run.words)
-            told = own.of(run.model, ids, collate([read.posts for read in reads]), texts)
+            posts = collate([read.posts for read in reads])
+            told = own.of(run.model, ids, posts, texts, encoded)
         counted = Reasons(self.evidence, run.hashtags)
         whole = []
         for read, tags, found, text in zip(reads, ids, told, texts, strict=True):
@@ -183,16 +187,12 @@ class Recommender:
         for start in range(0, len(reads), size):
             block = reads[start : start + size]
             begin = time.perf_counter()
-            ranked = self._rank(block)
+            encoded, ranked = self._rank(block)
             scoring = 1e3 * (time.perf_counter() - begin)
             explained = [n for n, read in enumerate(block) if read.question.explain]
-            whys = dict(
-                zip(
-                    explained,
-                    self._why([block[n] for n in explained], [ranked[n][0] for n in explained]),
-                    strict=True,
-                )
-            )
+            asked, ids = [block[n] for n in explained], [ranked[n][0] for n in explained]
+            mine = {name: value[explained] for name, value in encoded.items()}
+            whys = dict(zip(explained, self._why(asked, ids, mine), strict=True))
             answers += [
                 self._tell(read, ids, scores, whys.get(n), scoring)
                 for n, (read, (ids, scores)) in enumerate(zip(block, ranked, strict=True))
@@ -200,14 +200,14 @@ class Recommender:
         return answers
 
     @torch.no_grad()
-    def _rank(self, reads: Sequence[Read]) -> list[tuple[list[int], list[float]]]:
-        """Ids and scores of each one's best hashtags."""
+    def _rank(self, reads: Sequence[Read]) -> tuple[Encoded, list[tuple[list[int], list[float]]]]:
+        """What the model encoded; ids and scores of each one's best hashtags."""
         model = self.run.model
-        posts = collate([read.posts for read in reads])
-        scores = model.scored(posts.to(model.device)).float().cpu()
+        encoded = model.encode(collate([read.posts for read in reads]).to(model.device))
+        scores = model.score_all(encoded).float().cpu()
         best = top_k(scores, max(read.question.k for read in reads))
         ids, values = best.tolist(), scores.gather(1, best).tolist()
-        return [
+        return encoded, [
             (row[: read.question.k], score[: read.question.k])
             for read, row, score in zip(reads, ids, values, strict=True)
         ]

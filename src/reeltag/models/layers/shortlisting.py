@@ -28,11 +28,15 @@ _LITTLE = 1e-4
 
 @dataclass(frozen=True)
 class Shortlisted:
-    """fused from 0 to 1; candidates (B, C) hashtags, features (B, C, F) of each."""
+    """fused from 0 to 1; candidates (B, C) hashtags, features (B, C, F) of each; the first
+
+    places of each scorer (B, scorers, D).
+    """
 
     fused: Listed
     candidates: Tensor
     features: Tensor
+    first: Tensor
 
 
 class Shortlisting(nn.Module):
@@ -114,7 +118,7 @@ class Shortlisting(nn.Module):
             ],
             2,
         )
-        return Shortlisted(fused, best, features)
+        return Shortlisted(fused, best, features, torch.stack(first, 1))
 
     def columns(self, scorers: Sequence[str], voting: Sequence[str]) -> list[tuple[str, str]]:
         """(group, name) of each of the F features, in order; a scorer's group is its name."""
@@ -160,12 +164,12 @@ class Shortlisting(nn.Module):
         found = Listed(Ragged(every.flatten(), starts), places, nowhere)
         return found.at(hashtags.repeat(len(first), 1)).view(len(first), *hashtags.shape)
 
-    def votes(self, scores: Sequence[Scores], hashtags: Tensor) -> tuple[Tensor, Tensor]:
+    def votes(self, first: Tensor, hashtags: Tensor) -> tuple[Tensor, Tensor]:
         """Of posts' `hashtags` (B, k) by each scorer: places from 0 up to `DEPTH`, and votes
 
-        from 0 to 1; (scorers, B, k) each.
+        from 0 to 1; (scorers, B, k) each. first (B, scorers, D): its first places.
         """
-        ranks = self._places(self._first(scores), hashtags)
+        ranks = self._places(first.unbind(1), hashtags)
         return ranks, torch.where(ranks < DEPTH, (_FLAT + 1) / (_FLAT + 1 + ranks), 0.0)
 
     def little(self) -> Tensor:
@@ -183,21 +187,21 @@ class Shortlisting(nn.Module):
         return self.user_posts[users.clamp(min=0)]
 
     def facts(
-        self, scores: Sequence[Scores], users: Tensor, own: Tensor, hashtags: Tensor
+        self, first: Tensor, users: Tensor, own: Tensor, hashtags: Tensor
     ) -> dict[str, list[Facts]]:
-        """Of one post's `hashtags` (k,), by its scores of each scorer: for each group
+        """Of one post's `hashtags` (k,), by the first places of each scorer: for each group
 
         agreement: `count` of the `of` scorers have it among their first `first`; history:
         `uses` on the user's `posts`; popular: the `users` who used it.
         """
         asked = hashtags.unsqueeze(0)
-        ranks, _ = self.votes(scores, asked)
+        ranks, _ = self.votes(first, asked)
         agreed = (ranks[:, 0] < FIRST).sum(0).tolist()
         uses = self.uses.listed(users, own).at(asked)[0].int().tolist()
         posts = self.posts_of(users, own)
         used_by = self.uses.users_of()[hashtags].tolist()
         return {
-            "agreement": [{"count": n, "of": len(scores), "first": FIRST} for n in agreed],
+            "agreement": [{"count": n, "of": len(ranks), "first": FIRST} for n in agreed],
             "history": [{"uses": n, "posts": int(posts)} if n else {} for n in uses],
             "popular": [{"users": n} if n else {} for n in used_by],
         }
