@@ -51,7 +51,6 @@ def _serve(
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            http="h11",  # it bounds what comes before a body
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=settings.stop_seconds,
