@@ -18,8 +18,8 @@ Notice = Callable[[], object]
 """Something that the taking thread is to do; it must not raise."""
 _LONGEST_WAIT = 60
 """Seconds after which a refused caller is asked to come back, at most."""
-_LINGER = 0.5
-"""Time to wait for as many requests as there were of late, in times that the last batch took."""
+_LINGER = 0.25
+"""Time to wait for one more request, in times that the last batch took; for all of them, 1."""
 _RECENT = 0.1
 """Weight of the last batch in the time that an answer takes."""
 
@@ -106,19 +106,16 @@ class Intake:
     ) -> tuple[list[Notice], list[Ask]] | None:
         """All notices and up to `most` requests; waits for one, for `seconds` at most.
 
-        Where several were open at once since the last time, a little longer, for as many: those
-        just answered are about to ask again, and a batch costs much less than its requests one by
-        one. None: there is no more.
+        Where several were open at once since the last time, a little longer, for as many, while
+        they keep coming: those just answered are about to ask again, and a batch costs much less
+        than its requests one by one. None: there is no more.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._asks or self._notices or self._ended, seconds)
             if self._ended and not (self._asks or self._notices):
                 return None
-            if self._asks and not self._notices:
-                wanted = min(self._most_open, most)
-                self._changed.wait_for(
-                    lambda: self._notices or len(self._asks) >= wanted, _LINGER * self._took
-                )
+            if self._asks:
+                self._gather(most)
             self._most_open = self._open
             notices = list(self._notices)
             asks: list[Ask] = []
@@ -126,6 +123,16 @@ class Intake:
             while self._asks and len(asks) < most:
                 asks.append(self._asks.popleft())
             return notices, asks
+
+    def _gather(self, most: int) -> None:
+        until = time.monotonic() + self._took
+        while not self._notices and (came := len(self._asks)) < min(self._most_open, most):
+            patience = min(_LINGER * self._took, until - time.monotonic())
+            if not self._changed.wait_for(self._more_than(came), patience):
+                return
+
+    def _more_than(self, came: int) -> Callable[[], bool]:
+        return lambda: bool(self._notices) or len(self._asks) > came
 
     def took(self, seconds: float, answered: int) -> None:
         """Learn how long a batch took: for how long to wait for more, and when to come back."""
