@@ -16,8 +16,10 @@ help: ## this list
 install: ## .venv with everything; PYTHON=python3.12 chooses the interpreter
 	@scripts/setup.sh
 
-demo: install ## the main job on generated clips, into build/demo
+demo: install ## the main job on generated clips, into build/demo; a run to serve, into runs/demo
 	$(BIN)/reeltag demo --dir build/demo
+	@mkdir -p runs && cp -rT --remove-destination build/demo/runs/reeltag runs/demo
+	@echo "Serve it: $(BIN)/reeltag serve runs/demo"
 
 lint: install ## ruff and mypy
 	$(BIN)/ruff check .

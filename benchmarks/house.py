@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from benchmarks.drawn import Drawn, register
 from benchmarks.measure import figure, median_ms, p99_ms
 from reeltag.data.dataset import Dataset
 from reeltag.data.feature import Feature
@@ -25,15 +25,13 @@ from reeltag.data.ragged import Ragged
 from reeltag.data.splits import SplitRecipe, make_split
 from reeltag.evaluation.protocols import judge
 from reeltag.experiments.train import Trainee, fit, prepare, refit
-from reeltag.features.base import CaptionExtractor
-from reeltag.features.registry import EXTRACTORS
 from reeltag.models.house import House
 from reeltag.models.layers.postings import Postings
 from reeltag.models.layers.top import top_k
 from reeltag.models.observing import Observing
 from reeltag.runtime import peak_rss_mb, set_threads
 
-POSTS, USERS, HASHTAGS, WORDS, WIDTH = 18_000, 1_450, 23_054, 20_000, 384
+POSTS, USERS, HASHTAGS, WORDS = 18_000, 1_450, 23_054, 20_000
 SEARCHED, TERMS, A_POST, ASKED = (10_000, 30_000, 100_000), 2_000_000, 200, 32
 
 
@@ -107,19 +105,6 @@ def _searched(posts: int) -> dict[str, Any]:
     return figure(taken, "ms", None, f"{entries:,} entries looked at; an index of {size:.0f} MiB")
 
 
-class _Drawn(CaptionExtractor):
-    """Random vectors, for captions and for names: they cost what sentence vectors cost."""
-
-    name, kind, shape = "drawn", "vector", (WIDTH,)
-
-    def __init__(self, options: Mapping[str, Any], threads: int) -> None:
-        super().__init__()
-
-    def extract(self, captions: Sequence[str]) -> list[np.ndarray | None]:
-        rng = np.random.default_rng(len(captions))
-        return list(rng.standard_normal((len(captions), WIDTH), dtype=np.float32))
-
-
 def _dataset(path: Path) -> Dataset:
     """Users with habits, captions of Zipf words, hashtags of habit, words and chance."""
     rng = np.random.default_rng(0)
@@ -143,8 +128,8 @@ def _dataset(path: Path) -> Dataset:
             ],
         }
     )
-    EXTRACTORS["textual"]["drawn"] = _Drawn
-    drawn = _Drawn({}, 1)
+    register()
+    drawn = Drawn({}, 1)
     vectors = np.array(drawn.extract(frame["caption"].to_list()))
     feature = Feature(drawn.manifest(), vectors, np.ones(POSTS, bool))
     dataset = Dataset.create(path, frame, source={"format": "generated"}, features=[feature])

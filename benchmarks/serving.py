@@ -1,12 +1,14 @@
-"""The service's engine: requests a second, their latency, and the time from start to ready.
+"""The service and its engine alone: requests a second, their latency, start, memory, clips.
 
 The run is that of `benchmarks.house`: the house model, 22,277 hashtags. Eight callers, each a
 thread that asks again as soon as it is answered, have the features of a post ready. The machine
 may be busy with other things: the processor's time of a request says what it costs by itself.
+Then `reeltag serve` is asked over HTTP, and for a clip, by a run of the demo's clips.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,15 +20,19 @@ from typing import Any
 import numpy as np
 
 from benchmarks.house import _dataset
+from benchmarks.http_service import CALLERS, clips, ready_features
 from benchmarks.measure import figure
 from reeltag.data.dataset import Dataset
-from reeltag.data.splits import open_split
+from reeltag.data.importers import import_posts
+from reeltag.data.splits import SplitRecipe, make_split, open_split
+from reeltag.demo.clips import make_clips
 from reeltag.experiments.train import train_run
+from reeltag.features.job import extract
 from reeltag.runtime import peak_rss_mb, set_threads
 from reeltag.serving.engine import Engine
 from reeltag.serving.records import Asked, Published
 
-CALLERS, REQUESTS, EXPLAINED, STORED = 8, 1600, 160, 1000
+REQUESTS, EXPLAINED, STORED, CLIPS = 1600, 160, 1000, 60
 
 
 class Posts:
@@ -54,7 +60,12 @@ def main() -> dict[str, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         dataset = _dataset(Path(folder) / "data")
         train_run(dataset, "main", "reeltag", {}, Path(folder) / "run")
-        return served(dataset, Path(folder) / "run")
+        train_run(_filmed(Path(folder)), "main", "reeltag", {}, Path(folder) / "filmed")
+        return {
+            **served(dataset, Path(folder) / "run"),
+            **over_http(dataset, Path(folder) / "run"),
+            **clips(Path(folder) / "filmed", Path(folder)),
+        }
 
 
 def served(dataset: Dataset, run: Path) -> dict[str, dict[str, Any]]:
@@ -92,6 +103,34 @@ def served(dataset: Dataset, run: Path) -> dict[str, dict[str, Any]]:
         ),
         "serving_peak_memory": figure(peak_rss_mb(), "MiB", None, "training and an engine"),
     }
+
+
+def over_http(dataset: Dataset, run: Path) -> dict[str, dict[str, Any]]:
+    """The figures of a run of `dataset`, served by a process of its own."""
+    asked = _asked(dataset, REQUESTS)
+    plain = [_body(each, explain=False) for each in asked]
+    explained = [_body(each, explain=True) for each in asked[:EXPLAINED]]
+    published = [_body(each, post=f"http{n}", hashtags=["tag1"]) for n, each in enumerate(asked)]
+    return ready_features(run, plain, explained, published)
+
+
+def _body(asked: Asked, **more: Any) -> bytes:
+    values = {
+        name: [float(str(number)) for number in value]
+        for name, value in (asked.values or {}).items()
+        if value is not None
+    }
+    said = {"user": asked.user, "caption": asked.caption, "values": values, "at": asked.at}
+    return json.dumps({**said, **more}).encode()
+
+
+def _filmed(folder: Path) -> Dataset:
+    """Some of the demo's clips, with the features of the default extractors."""
+    make_clips(folder / "clips", CLIPS)
+    dataset = import_posts(folder / "clips", folder / "clipped", format="folder").dataset
+    extract(dataset, visual=["efficientnet-lite1"], acoustic=["logmel"], textual=["minilm"])
+    make_split(dataset, "main", SplitRecipe())
+    return Dataset.open(folder / "clipped")
 
 
 def _asked(dataset: Dataset, count: int) -> list[Asked]:

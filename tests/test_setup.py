@@ -29,8 +29,8 @@ def test_makefile_has_the_target(target: str) -> None:
     assert re.search(rf"^\.PHONY:.*\b{target}\b", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "test-long", "bench", "lint"])
-def test_every_job_sets_itself_up(target: str) -> None:
+def planned(target: str) -> list[str]:
+    """The commands that `make` would run."""
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
     # This test may itself run under make, which tells its children so.
@@ -43,7 +43,18 @@ def test_every_job_sets_itself_up(target: str) -> None:
         check=True,
         env={key: value for key, value in clean.items() if key != "MFLAGS"},
     )
-    assert "scripts/setup.sh" in done.stdout.splitlines()[0]
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "test-long", "bench", "lint"])
+def test_every_job_sets_itself_up(target: str) -> None:
+    assert "scripts/setup.sh" in planned(target)[0]
+
+
+def test_the_demo_leaves_a_run_to_serve() -> None:
+    commands = planned("demo")
+    assert any("build/demo/runs/reeltag runs/demo" in command for command in commands)
+    assert "reeltag serve runs/demo" in commands[-1]
 
 
 def test_ci_calls_exactly_make_test() -> None:

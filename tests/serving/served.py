@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -64,3 +65,13 @@ def served(run: Path, folder: Path, **settings: Any) -> Iterator[Served]:
             engine.stop()
             store.close()
     assert not thread.is_alive()
+
+
+def events(text: str) -> list[tuple[str, Any]]:
+    """Kind and data of server-sent events."""
+    found = []
+    for block in text.split("\n\n"):
+        if block and not block.startswith(":"):
+            kind, data = block.split("\n")
+            found.append((kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return found

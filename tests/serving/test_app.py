@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from reeltag.experiments.train import train_run
 from tests.media.clips import write_clip
 from tests.recommend.filmed import filmed
-from tests.serving.served import Served, served
+from tests.serving.served import Served, events, served
 
 CAPTIONS = ["harbour at night", "cooking noodles", "a striker scores", "kitchen light"]
 
@@ -29,12 +29,28 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with filmed(folder, captions, acoustic=["logmel"], textual=["sif"]) as dataset:
         settings = {"rounds": 5, "least_rows": 3, "candidates": 6}
         train_run(dataset, "main", "reeltag", settings, folder / "run")
+        train_run(dataset, "main", "user-history", {}, folder / "other")
         yield folder / "run"
+
+
+@pytest.fixture
+def other(run: Path) -> Path:
+    """A run of another model."""
+    return run.parent / "other"
 
 
 @pytest.fixture(scope="module")
 def service(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with served(run, tmp_path_factory.mktemp("served"), body_mb=2, json_mb=1) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def either(
+    run: Path, new_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """A service on SQLite, then one on PostgreSQL: for what rests on the store."""
+    with served(run, tmp_path_factory.mktemp("either"), store=new_url()) as made:
         yield made
 
 
@@ -52,16 +68,6 @@ def refused(answer: httpx.Response, status: int, kind: str) -> str:
     assert error["kind"] == kind
     assert error["message"]
     return str(error["message"])
-
-
-def events(text: str) -> list[tuple[str, Any]]:
-    """Kind and data of server-sent events."""
-    found = []
-    for block in text.split("\n\n"):
-        if block and not block.startswith(":"):
-            kind, data = block.split("\n")
-            found.append((kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
-    return found
 
 
 def test_a_caption_is_answered(service: Served) -> None:
@@ -98,21 +104,21 @@ def test_a_clip_is_answered_in_stages(service: Served, clip: Path) -> None:
     assert list((service.settings.uploads_folder or Path()).iterdir()) == []
 
 
-def test_what_is_no_clip_is_refused_with_a_reason(service: Served) -> None:
+def test_what_is_no_clip_is_refused_with_a_reason(either: Served) -> None:
     send = {"files": {"clip": b"PK\3\4 this is no clip"}, "data": {"caption": "x"}}
-    message = refused(service.client.post("/v1/recommend", **send), 422, "clip")
+    message = refused(either.client.post("/v1/recommend", **send), 422, "clip")
     assert "uploads" not in message
-    streamed = service.client.post("/v1/recommend", **send, headers={"Accept": "text/event-stream"})
+    streamed = either.client.post("/v1/recommend", **send, headers={"Accept": "text/event-stream"})
     kind, value = events(streamed.text)[-1]
     assert (kind, value["error"]["kind"]) == ("error", "clip")
-    failures = service.client.get("/v1/stats").json()["failures"]
+    failures = either.client.get("/v1/stats").json()["failures"]
     assert failures[0]["stage"] == "decode"
-    assert list((service.settings.uploads_folder or Path()).iterdir()) == []
+    assert list((either.settings.uploads_folder or Path()).iterdir()) == []
 
 
-def test_what_is_published_changes_the_next_recommendation(service: Served, clip: Path) -> None:
+def test_what_is_published_changes_the_next_recommendation(either: Served, clip: Path) -> None:
     with clip.open("rb") as file:
-        asked = service.client.post(
+        asked = either.client.post(
             "/v1/recommend", data={"user": "newcomer", "caption": "kitchen"}, files={"clip": file}
         ).json()
     assert not asked["known_user"]
@@ -122,69 +128,69 @@ def test_what_is_published_changes_the_next_recommendation(service: Served, clip
         "recommendation_id": asked["recommendation_id"],
         "post": "first",
     }
-    answer = service.client.post("/v1/posts", json=post)
+    answer = either.client.post("/v1/posts", json=post)
     assert answer.status_code == 201
     told = answer.json()
     assert (told["post"], told["user"], told["warnings"]) == ("first", "newcomer", [])
-    after = service.recommend(user="newcomer", caption="kitchen")
+    after = either.recommend(user="newcomer", caption="kitchen")
     assert after["known_user"]
     assert "brandnew" in [tag["hashtag"] for tag in after["hashtags"]]
     # Its features were kept: the post can be asked for again, without the clip.
-    stored = service.store.post("default", "first")
+    stored = either.store.post("default", "first")
     assert stored is not None
     assert stored.caption == "kitchen"
     assert stored.values is not None
     assert stored.values["acoustic-logmel"] is not None
-    again = service.recommend(post="first", k=3)
+    again = either.recommend(post="first", k=3)
     assert again["user"] == "newcomer"
     assert "warnings" in again
     # The same again changes nothing; something else is refused.
-    same = service.client.post("/v1/posts", json=post)
+    same = either.client.post("/v1/posts", json=post)
     assert (same.status_code, same.json()["number"]) == (200, None)
-    other = service.client.post("/v1/posts", json={**post, "hashtags": ["other"]})
+    other = either.client.post("/v1/posts", json={**post, "hashtags": ["other"]})
     refused(other, 409, "conflict")
-    stats = service.client.get("/v1/stats").json()
+    stats = either.client.get("/v1/stats").json()
     assert stats["acceptance"]["1"] == 1.0
     assert sum(stats["minutes"]) == stats["recommendations"] > 0
     assert len(stats["minutes"]) == 60
     assert stats["stages_ms"]["score"]["p50"] > 0
 
 
-def test_a_caption_that_was_changed_is_read_again(service: Served) -> None:
-    asked = service.recommend(user="editor", caption="kitchen light")
+def test_a_caption_that_was_changed_is_read_again(either: Served) -> None:
+    asked = either.recommend(user="editor", caption="kitchen light")
     said = {"hashtags": ["x1"], "recommendation_id": asked["recommendation_id"]}
     changed = {**said, "post": "changed", "caption": "a striker scores #Goal"}
-    assert service.client.post("/v1/posts", json=changed).status_code == 201
-    stored = service.store.post("default", "changed")
+    assert either.client.post("/v1/posts", json=changed).status_code == 201
+    stored = either.store.post("default", "changed")
     assert stored is not None
     assert stored.hashtags == ["goal", "x1"]
     assert stored.user == "editor"
-    shown = service.store.recommendation("default", asked["recommendation_id"])
+    shown = either.store.recommendation("default", asked["recommendation_id"])
     assert shown is not None
     assert stored.values is not None
     assert shown.values is not None
     assert not np.array_equal(stored.values["textual-sif"], shown.values["textual-sif"])
 
 
-def test_users_and_hashtags_are_found_and_users_erased(service: Served) -> None:
+def test_users_and_hashtags_are_found_and_users_erased(either: Served) -> None:
     for n in range(2):
         post = {"user": "a/b c", "hashtags": ["slash"], "caption": "x", "post": f"slash-{n}"}
-        assert service.client.post("/v1/posts", json=post).status_code == 201
-    found = service.client.get("/v1/users", params={"prefix": "a/"}).json()
+        assert either.client.post("/v1/posts", json=post).status_code == 201
+    found = either.client.get("/v1/users", params={"prefix": "a/"}).json()
     assert found == {"users": [{"user": "a/b c", "posts": 2}]}
-    assert {"user": "u0"}.items() <= service.client.get("/v1/users?prefix=u").json()["users"][
+    assert {"user": "u0"}.items() <= either.client.get("/v1/users?prefix=u").json()["users"][
         0
     ].items()
-    told = service.client.get("/v1/users/a%2Fb%20c").json()
+    told = either.client.get("/v1/users/a%2Fb%20c").json()
     assert (told["posts"], told["hashtags"]) == (2, [{"hashtag": "slash", "uses": 2}])
-    tags = service.client.get("/v1/hashtags", params={"prefix": "#Sla"}).json()
+    tags = either.client.get("/v1/hashtags", params={"prefix": "#Sla"}).json()
     assert tags == {"hashtags": [{"hashtag": "slash", "uses": 2}]}
-    assert service.client.get("/v1/users/u1").json()["posts"] > 0
+    assert either.client.get("/v1/users/u1").json()["posts"] > 0
     for user in ("a/b c", "u1"):
-        assert service.client.delete(f"/v1/users/{user}").status_code == 200
-        refused(service.client.get(f"/v1/users/{user}"), 404, "not_found")
-        assert not service.recommend(user=user, caption="x")["known_user"]
-    assert service.client.get("/v1/users?prefix=u1").json() == {"users": []}
+        assert either.client.delete(f"/v1/users/{user}").status_code == 200
+        refused(either.client.get(f"/v1/users/{user}"), 404, "not_found")
+        assert not either.recommend(user=user, caption="x")["known_user"]
+    assert either.client.get("/v1/users?prefix=u1").json() == {"users": []}
 
 
 def test_ready_features_are_answered_in_batches(service: Served) -> None:
@@ -303,8 +309,10 @@ def test_slow_bodies_and_too_many_clips_do_not_hold_it(run: Path, tmp_path: Path
         refused(service.client.post("/v1/recommend", files={"clip": b"x"}), 422, "clip")
 
 
-def test_keys_open_their_tenant_alone(run: Path, tmp_path: Path) -> None:
-    with served(run, tmp_path, keys=True) as service:
+def test_keys_open_their_tenant_alone(
+    run: Path, new_url: Callable[[], str], tmp_path: Path
+) -> None:
+    with served(run, tmp_path, store=new_url(), keys=True) as service:
         store, client = service.store, service.client
         scopes = ("read", "write", "admin")
         keys = {scope: store.add_key("acme", [scope]) for scope in scopes}
@@ -342,13 +350,26 @@ def test_keys_open_their_tenant_alone(run: Path, tmp_path: Path) -> None:
         assert client.get("/metrics", headers=by(keys["admin"])).status_code == 200
 
 
-def test_runs_are_changed_and_changed_back(run: Path, tmp_path: Path) -> None:
+def test_runs_are_changed_and_changed_back(run: Path, other: Path, tmp_path: Path) -> None:
     with served(run, tmp_path) as service:
         client = service.client
         refused(client.post("/v1/admin/rollback"), 422, "run")
         refused(client.post("/v1/admin/reload", json={"run": "/absent"}), 422, "run")
         assert client.post("/v1/admin/reload", json={"run": str(run)}).json() == {"run": "run"}
-        assert client.get("/v1/model").json()["observes"]
+        refused(client.post("/v1/admin/rollback"), 422, "run")  # the same: nothing to go back to
+        before = service.recommend(user="u1", caption="cooking noodles")
+        told = client.post("/v1/admin/reload", json={"run": str(other)})
+        assert told.json() == {"run": "other"}
+        assert client.get("/v1/model").json()["model"] == "user-history"
+        changed = service.recommend(user="u1", caption="cooking noodles")
+        assert changed["hashtags"] != before["hashtags"]
+        post = {"user": "u1", "caption": "x", "hashtags": ["between"]}
+        assert client.post("/v1/posts", json=post).status_code == 201
+        assert client.post("/v1/admin/rollback").json() == {"run": "run"}
+        assert client.get("/v1/model").json()["model"] == "reeltag"
+        after = service.recommend(user="u1", caption="cooking noodles", k=30)
+        assert "between" in [tag["hashtag"] for tag in after["hashtags"]]
+        assert client.post("/v1/admin/rollback").json() == {"run": "other"}
 
 
 def test_what_browsers_are_told(service: Served) -> None:
@@ -366,10 +387,10 @@ def test_what_browsers_are_told(service: Served) -> None:
     assert service.client.get("/health/live").headers["x-content-type-options"] == "nosniff"
 
 
-def test_metrics_count_what_happened(service: Served) -> None:
-    service.recommend(caption="counted")
-    refused(service.client.post("/v1/recommend", files={"clip": b"no"}), 422, "clip")
-    text = service.client.get("/metrics").text
+def test_metrics_count_what_happened(either: Served) -> None:
+    either.recommend(caption="counted")
+    refused(either.client.post("/v1/recommend", files={"clip": b"no"}), 422, "clip")
+    text = either.client.get("/metrics").text
     figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     assert float(figures['reeltag_requests_total{route="/v1/recommend",status="200"}']) >= 1
     assert float(figures["reeltag_decode_failures_total"]) >= 1

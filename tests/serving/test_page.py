@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,8 +99,6 @@ def test_upload_accept_publish_and_the_next_is_changed(
     assert chips(opened) != before
     wide = opened.evaluate("document.documentElement.scrollWidth")
     assert wide <= PHONE["width"]
-    if shot := os.environ.get("REELTAG_SCREENSHOT"):
-        opened.screenshot(path=shot, full_page=True)
 
 
 def test_the_keyboard_is_enough(service: Served, page: tuple[Page, Seen]) -> None:

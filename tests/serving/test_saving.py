@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from threading import Event
 from typing import Any
 
 import pytest
 
-from reeltag.errors import ReelTagError
+from reeltag.errors import StoreError
 from reeltag.serving.saving import MOST, Saving
 from reeltag.serving.store import Shown, Store
 
@@ -21,11 +21,11 @@ class Slow:
     def __init__(self, store: Store) -> None:
         self.store, self.may, self.broken = store, Event(), False
 
-    def save_recommendation(self, shown: Shown) -> None:
+    def save_recommendations(self, shown: Sequence[Shown]) -> None:
         assert self.may.wait(30)
         if self.broken:
-            raise ReelTagError("the disk is full")
-        self.store.save_recommendation(shown)
+            raise StoreError("the disk is full")
+        self.store.save_recommendations(shown)
 
 
 @pytest.fixture
@@ -112,3 +112,19 @@ def test_many_that_wait_make_the_next_one_wait(slow: Slow) -> None:
 
     assert not asyncio.run(told())
     assert slow.store.recommendation("default", "more") is not None
+
+
+def test_one_that_cannot_be_stored_takes_no_other_with_it(slow: Slow) -> None:
+    failed: list[str] = []
+    slow.may.set()
+
+    async def told() -> None:
+        saving = saving_of(slow, failed)
+        for id in ("r1", "nul \0", "r2"):
+            await saving.begin(shown(id), time.monotonic())
+        await saving.all_stored()
+
+    asyncio.run(told())
+    assert failed == ["failed"]
+    found = [slow.store.recommendation("default", id) is not None for id in ("r1", "r2")]
+    assert found == [True, True]

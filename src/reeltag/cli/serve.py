@@ -26,6 +26,9 @@ def command(
     uploads: int = typer.Option(4, help="Clips that are taken in at once."),
     decoders: int = typer.Option(2, help="Clips that are read at once."),
     queue: int = typer.Option(256, help="Requests that may wait to be scored."),
+    threads: int = typer.Option(
+        1, min=1, help="Threads of one scoring; more are worth it for large networks alone."
+    ),
 ) -> None:
     """Serve a run: a page, a dashboard and an API that learns of what is published.
 
@@ -45,7 +48,7 @@ def command(
     from reeltag.serving.run import serve
     from reeltag.serving.settings import ServeSettings
 
-    set_threads()
+    set_threads(threads)
     given: dict[str, Any] = {
         "run": run, "host": host, "port": port, "store": store, "keys": keys, "body_mb": body_mb,
         "uploads": uploads, "decoders": decoders,

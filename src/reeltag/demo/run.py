@@ -3,7 +3,7 @@
 clips/           mp4 files with sidecars (generated)
 regions/         the world of regions (`reeltag.demo.region_run`): clips and dataset
 dataset/         imported, with features and the split `main`
-runs/<model>/    one run a model
+runs/<model>/    one run a model; that of `reeltag` is one to serve
 filmstrip.png    test clips with what gcn-phr recommends for them
 report.json      the table of models
 """
@@ -35,7 +35,7 @@ from reeltag.progress import say
 from reeltag.recommend import Answer, Recommender
 from reeltag.storage import write_text
 
-MODELS = ("popularity", "user-history", "content-knn", "gcn-phr")
+MODELS = ("popularity", "user-history", "content-knn", "gcn-phr", "reeltag")
 SETTINGS: dict[str, dict[str, Any]] = {
     # Few posts: small batches, more negatives, no message from a post to itself; chosen on
     # the validation part, three seeds each.

@@ -18,8 +18,8 @@ Notice = Callable[[], object]
 """Something that the taking thread is to do; it must not raise."""
 _LONGEST_WAIT = 60
 """Seconds after which a refused caller is asked to come back, at most."""
-_LINGER = 0.004
-"""Seconds to wait for as many requests as there were last."""
+_LINGER = 0.25
+"""Time to wait for one more request, in times that the last batch took; for all of them, 1."""
 _RECENT = 0.1
 """Weight of the last batch in the time that an answer takes."""
 
@@ -64,7 +64,7 @@ class Intake:
         self._open = 0
         self._closed = self._ended = False
         self._pace = 0.01
-        self._last = 0
+        self._most_open, self._took = 0, 0.0
 
     @property
     def depth(self) -> int:
@@ -80,6 +80,7 @@ class Intake:
                 wait = min(_LONGEST_WAIT, math.ceil(self._open * self._pace))
                 raise OverloadedError(f"{self._open} requests are waiting already.", max(1, wait))
             self._open += 1
+            self._most_open = max(self._most_open, self._open)
             self._asks.append(ask)
             self._changed.notify_all()
         ask.future.add_done_callback(self._done)
@@ -105,27 +106,37 @@ class Intake:
     ) -> tuple[list[Notice], list[Ask]] | None:
         """All notices and up to `most` requests; waits for one, for `seconds` at most.
 
-        Where several were taken last, a little longer, for as many: a batch costs hardly more
-        than a request. None: there is no more.
+        Where several were open at once since the last time, a little longer, for as many, while
+        they keep coming: those just answered are about to ask again, and a batch costs much less
+        than its requests one by one. None: there is no more.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._asks or self._notices or self._ended, seconds)
             if self._ended and not (self._asks or self._notices):
                 return None
-            if self._asks and not self._notices:  # those just answered are about to ask again
-                self._changed.wait_for(
-                    lambda: self._notices or len(self._asks) >= min(self._last, most), _LINGER
-                )
+            if self._asks:
+                self._gather(most)
+            self._most_open = self._open
             notices = list(self._notices)
             asks: list[Ask] = []
             self._notices.clear()
             while self._asks and len(asks) < most:
                 asks.append(self._asks.popleft())
-            self._last = len(asks)
             return notices, asks
 
+    def _gather(self, most: int) -> None:
+        until = time.monotonic() + self._took
+        while not self._notices and (came := len(self._asks)) < min(self._most_open, most):
+            patience = min(_LINGER * self._took, until - time.monotonic())
+            if not self._changed.wait_for(self._more_than(came), patience):
+                return
+
+    def _more_than(self, came: int) -> Callable[[], bool]:
+        return lambda: bool(self._notices) or len(self._asks) > came
+
     def took(self, seconds: float, answered: int) -> None:
-        """Learn how long answers take, for who is told to come back."""
+        """Learn how long a batch took: for how long to wait for more, and when to come back."""
+        self._took = seconds
         self._pace += _RECENT * (seconds / max(answered, 1) - self._pace)
 
     def close(self) -> None:

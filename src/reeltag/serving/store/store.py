@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Literal
 
 from sqlalchemy import Connection, Table, delete, func, insert, select
@@ -121,6 +121,14 @@ class Store:
             connection.execute(insert(RECOMMENDATIONS).values(row))
 
         self._database.write(work, durable=False)
+
+    def save_recommendations(self, shown: Sequence[Shown]) -> None:
+        """`save_recommendation`, of several at once, or of none; their ids must be new ones."""
+        for each in shown:
+            check_shown(each)
+        now = self._now()
+        rows = [row_of_shown(each, now) for each in shown]
+        self._database.write(lambda c: c.execute(insert(RECOMMENDATIONS), rows), durable=False)
 
     def recommendation(self, tenant: str, id: str) -> Shown | None:
         """A tenant's recommendation, unless it was pruned, erased or never there."""
