@@ -31,7 +31,7 @@ from reeltag.models.layers.resemblance import Resemblance
 from reeltag.models.layers.shortlisting import Shortlisted, Shortlisting
 from reeltag.models.layers.trees import RankingTrees
 from reeltag.models.layers.votes import Votes
-from reeltag.models.listing import scores_of
+from reeltag.models.listing import Listing, scores_of
 from reeltag.models.observing import Observing
 from reeltag.models.sharing import Sharing
 from reeltag.models.trained import TRAINED
@@ -324,8 +324,10 @@ class House(Refitting, Composed, Contributing, Observing):
         return other
 
     def bytes_per_post(self) -> int:
-        # All scores are kept, but what makes them only while one scorer is at work.
-        own = (4 * len(self.scorers) + 32) * self.sizes.hashtags
+        # All scores are kept, lists of them next to nothing, but what makes them only while one
+        # scorer is at work.
+        tables = sum(not isinstance(scorer, Listing) for scorer in self.scorers.values())
+        own = (4 * tables + 16) * self.sizes.hashtags
         return super().bytes_per_post() + own + max(s.bytes_per_post() for _, s in self._each())
 
     def grow(self, users: int = 0, hashtags: Sequence[str] = ()) -> None:

@@ -270,7 +270,7 @@ class Ridge(Comparing, Explaining):
         training post its own part is left out, but not its effect on the others. And as
         `carriers_of`, of the 30 landmarks most alike.
         """
-        c, likeness = self.config, self._likeness(self.resemblance(posts))[0]
+        c, likeness = self.config, self.likeness(self.resemblance(posts, self.landmarks))[0]
         weights = self.weights @ self.directions[:, hashtags]
         itself = self.landmarks == posts.own
         weights[itself] = 0

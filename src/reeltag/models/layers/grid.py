@@ -14,6 +14,10 @@ from torch import Tensor
 from reeltag.models.layers.fused import available
 
 _GRID = 1 << 11
+_FEW = 24
+"""Rows up to which whole numbers are faster than float32 numbers made of them."""
+_PIECE = 1024
+"""Rows of which such numbers are made at once: they stay near the processor."""
 
 
 def on_grid(vectors: Tensor) -> Tensor:
@@ -29,7 +33,7 @@ def grid_counts(vectors: Tensor) -> Tensor:
 def grid_product(left: Tensor, right: Tensor) -> Tensor:
     """left (B, n) rightᵀ of `grid_counts` (B, n) and (C, n): float32 (B, C)."""
     unit = 1.0 / _GRID**2
-    if left.device.type == "cpu" and available():
+    if left.device.type == "cpu" and available() and len(left) <= _FEW:
         import numpy as np
 
         from reeltag.models.layers import grid_kernels
@@ -38,8 +42,12 @@ def grid_product(left: Tensor, right: Tensor) -> Tensor:
         arrays = (part.contiguous().numpy() for part in (left, right))
         grid_kernels.inner_products(*arrays, np.float32(unit), out.numpy())
         return out
-    product: Tensor = left.float() @ right.float().T
-    return product.mul_(unit)
+    out = torch.empty(len(left), len(right), device=left.device)
+    rows, start = left.float() * unit, 0
+    for some in torch.split(right, _PIECE if left.device.type == "cpu" else max(1, len(right))):
+        out[:, start : start + len(some)] = rows @ some.float().T
+        start += len(some)
+    return out
 
 
 class GridProduct:
@@ -56,7 +64,7 @@ class GridProduct:
 
     def __call__(self, left: Tensor, right: Tensor) -> Tensor:
         if self._made is None or self._made[0] is not right:
-            self._made = right, *_unit(right.T)
+            self._made = right, *_unit(right.T.contiguous())
         rows, lengths = _unit(left)
         product = grid_product(rows, self._made[1])
         return product.mul_(lengths).mul_(self._made[2].T)

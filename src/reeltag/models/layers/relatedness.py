@@ -41,6 +41,7 @@ class Relatedness(TermIndex):
     def __init__(self, posts: float = 0.3, users: float = 0.7, names: float = 0.5) -> None:
         super().__init__()
         self.shares = {"posts": posts, "users": users, "names": names}
+        self._ordered: tuple[Tensor, Tensor, Tensor] | None = None
 
     def fit(self, training: TrainingSet, likeness: Likeness | None = None) -> None:
         """Relate the hashtags of a training set; with a `likeness`, by their names too."""
@@ -69,11 +70,20 @@ class Relatedness(TermIndex):
 
     def relatives(self, hashtag: int) -> tuple[Tensor, Tensor]:
         """Those that speak for a hashtag: ids (m,) and R (m,)."""
-        edges = (self.rows == hashtag).nonzero().squeeze(1)
+        edges = self._edges_to(hashtag)
         sources = torch.searchsorted(self.offsets, edges, right=True) - 1
         relatives, place = torch.unique(sources, return_inverse=True)
         weights = self.weights.new_zeros(len(relatives))
         return relatives, weights.index_add_(0, place, self.weights[edges])
+
+    def _edges_to(self, hashtag: int) -> Tensor:
+        """Positions (m,) of a hashtag among the targets of all edges, ascending."""
+        if self._ordered is None or self._ordered[0] is not self.rows:
+            targets, edges = torch.sort(self.rows, stable=True)
+            self._ordered = self.rows, targets, edges
+        _, targets, edges = self._ordered
+        first, last = torch.searchsorted(targets, targets.new_tensor([hashtag, hashtag + 1]))
+        return edges[first:last]
 
     def forward(self, scores: Listed) -> Tensor:
         rows = scores.rows
