@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-import numba
 import numpy as np
 from numba import prange
 
-_compiled: Any = numba.njit(parallel=True, fastmath=True, cache=True)
+from reeltag.models.layers.compiled import compiled
+
+quickly = partial(compiled, fast=True)
 
 
-@_compiled
+@quickly
 def score_all(A: Any, B: Any, c: Any, k: Any, slope: Any, out: Any) -> None:
     """Every hashtag: A (H, D), B and c (n, D), k (n,), out (n, H)."""
     for t in prange(c.shape[0]):
@@ -26,7 +28,7 @@ def score_all(A: Any, B: Any, c: Any, k: Any, slope: Any, out: Any) -> None:
             out[t, j] = total + k[t]
 
 
-@_compiled
+@quickly
 def score_pairs(A: Any, B: Any, c: Any, k: Any, candidates: Any, slope: Any, out: Any) -> None:
     """Each post's own candidates (n, C): out (n, C)."""
     for t in prange(c.shape[0]):
@@ -39,7 +41,7 @@ def score_pairs(A: Any, B: Any, c: Any, k: Any, candidates: Any, slope: Any, out
             out[t, n] = total + k[t]
 
 
-@_compiled
+@quickly
 def attention_logits(queries: Any, keys: Any, weight: Any, out: Any) -> None:
     """queries (B or 1, H, A), keys (B, T, A), weight (A,), out (B, T, H)."""
     posts, steps, width = keys.shape

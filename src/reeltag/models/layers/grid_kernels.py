@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import prange
 
-_compiled: Any = numba.njit(parallel=True, cache=True)
+from reeltag.models.layers.compiled import compiled
+
 _TILE = 16
 """Rows of the right table that stay near the processor while all of the left pass."""
 _whole = np.int32  # numba would widen sums to 64 bits
 
 
-@_compiled
+@compiled
 def inner_products(left: Any, right: Any, unit: Any, out: Any) -> None:
     """out (B, C) = unit · left (B, n) rightᵀ (n, C), for sums that 32 bits hold."""
     rows, columns = out.shape

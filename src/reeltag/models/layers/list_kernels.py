@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 from numba import prange
 
+from reeltag.models.layers.compiled import compiled
 
-@numba.njit(parallel=True, cache=True)
+
+@compiled
 def add_lists(
     columns: Any, weights: Any, starts: Any, offsets: Any, asked: Any, weight: Any, out: Any
 ) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import prange
 
-_compiled: Any = numba.njit(parallel=True, cache=True)
+from reeltag.models.layers.compiled import compiled
 
 
-@_compiled
+@compiled
 def add_listed(
     columns: Any,
     weights: Any,

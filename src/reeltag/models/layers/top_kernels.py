@@ -12,7 +12,8 @@ import numba
 import numpy as np
 from numba import prange
 
-_compiled: Any = numba.njit(parallel=True, cache=True)
+from reeltag.models.layers.compiled import compiled
+
 _SIGN = np.uint32(1 << 31)
 _LOW = np.uint64((1 << 32) - 1)
 _SHIFT = np.uint64(32)
@@ -37,7 +38,7 @@ def _smallest(keys: Any, most: int) -> Any:
     return keys[:most]
 
 
-@_compiled
+@compiled
 def top_columns(scores: Any, out: Any) -> None:
     """Of rows (B, H), into out (B, most): no column is sorted that is not among the first.
 
@@ -72,7 +73,7 @@ def top_columns(scores: Any, out: Any) -> None:
             out[p, place] = np.int64(best[place] & _LOW)
 
 
-@_compiled
+@compiled
 def top_listed(
     columns: Any, values: Any, offsets: Any, usual: Any, scale: Any, order: Any, out: Any
 ) -> None:
@@ -102,7 +103,7 @@ def top_listed(
             out[p, place] = np.int64(other & _LOW)
 
 
-@_compiled
+@compiled
 def at_listed(
     columns: Any, values: Any, offsets: Any, usual: Any, scale: Any, asked: Any, out: Any
 ) -> None:

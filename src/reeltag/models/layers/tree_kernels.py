@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import prange
+
+from reeltag.models.layers.compiled import compiled
 
 _DE_BRUIJN = np.uint16(0x09AF)
 """Times a power of two, its upper four bits say which one."""
@@ -15,7 +16,7 @@ for _bit in range(16):
     _PLACES[((0x09AF << _bit) & 0xFFFF) >> 12] = _bit
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled
 def sum_leaves(
     rows: Any, starts: Any, features: Any, thresholds: Any, masks: Any, leaves: Any, out: Any
 ) -> None:
