@@ -81,7 +81,7 @@ class Ridge(Comparing, Explaining):
     Of many hashtags the answers are kept along the r directions V in which the fitted answers
     F differ most (FᵀF's eigenvectors, by subspace iteration): score Vᵀ V, reduced rank ridge
     regression (Mukherjee and Zhu, 2011). A post then costs |M| r + r H. Above 4,096 hashtags the
-    latter product is rounded and twice as fast (`GridProduct`).
+    latter product is rounded and faster (`GridProduct`).
 
     A training post that is asked about is left out exactly (landmarks and idf held), without
     fitting again: f₋ᵢ = (f_i - h_i y_i) / (1 - h_i), where h_i is its leverage, ∂f_i / ∂y_i.
