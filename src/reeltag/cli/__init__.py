@@ -25,6 +25,7 @@ from reeltag.cli import (
     split,
     train,
     tune,
+    update,
 )
 from reeltag.cli.guard import guarded
 
@@ -47,6 +48,7 @@ app.command("filter")(guarded(filter_.command))
 app.command("split")(guarded(split.command))
 app.command("extract")(guarded(extract.command))
 app.command("train")(guarded(train.command))
+app.command("update")(guarded(update.command))
 app.command("evaluate")(guarded(evaluate.command))
 app.command("compare")(guarded(compare.command))
 app.command("reproduce")(guarded(reproduce.command))

@@ -11,11 +11,28 @@ _LEARNED = (
     "The model was adjusted to these very posts, so these figures flatter it: "
     "`reeltag evaluate` on the test part judges it."
 )
+_UNJUDGED = (
+    "Not judged: it learned from all posts but those of the test part, by which `reeltag evaluate` "
+    "judges it."
+)
 _ORDER = "Scores order hashtags for one post; they are no probabilities."
 _PROBABLE = (
     "Scores above 0 are estimated chances that a hashtag is right for the post, as often as on the "
     "validation posts; those of other posts, users or times may be further off."
 )
+
+
+def _results(on: str, metrics: dict[str, float]) -> list[str]:
+    if not metrics:
+        return ["## Results", "", _UNJUDGED, ""]
+    return [
+        f"## Results on {on} (full ranking)",
+        "",
+        "| metric | value |",
+        "| --- | --- |",
+        *(f"| {name} | {value:.4f} |" for name, value in metrics.items()),
+        "",
+    ]
 
 
 def model_card(run: dict[str, Any]) -> str:
@@ -40,12 +57,7 @@ def model_card(run: dict[str, Any]) -> str:
         f"| epochs | {results['epochs']}, kept epoch {results['best_epoch']} |",
         f"| training time | {results['seconds']:.1f} s |",
         "",
-        f"## Results on {on} (full ranking)",
-        "",
-        "| metric | value |",
-        "| --- | --- |",
-        *(f"| {name} | {value:.4f} |" for name, value in metrics.items()),
-        "",
+        *_results(on, metrics),
         *([_LEARNED, ""] if on == "validation" and chosen else []),
         "## Features it reads",
         "",

@@ -14,7 +14,7 @@ import torch
 from reeltag.data.corpus import Corpus, open_corpus
 from reeltag.data.dataset import Dataset
 from reeltag.errors import InputError
-from reeltag.evaluation.evaluate import evaluate
+from reeltag.evaluation.evaluate import Report, evaluate
 from reeltag.evaluation.metrics import judge_scores
 from reeltag.evaluation.protocols import judge
 from reeltag.evaluation.ranking import block_size, blocks_of
@@ -57,6 +57,20 @@ def train_run(
     With `resume`, an unfinished run goes on where it was killed and a finished one is
     returned as it is. Raises `InputError` where `out` holds something and `resume` is not set.
     """
+    finished = check_out(out, resume)
+    if finished is not None:
+        return finished
+    corpus, model = prepare(dataset, split, name, settings)
+    trainee = fit(corpus, model, name, settings, out, device=device, resume=resume)
+    report = evaluate(trainee.model, corpus, "validation" if _has_validation(corpus) else "train")
+    return write_run(out, refit(trainee), name, settings, report)
+
+
+def check_out(out: Path, resume: bool) -> dict[str, Any] | None:
+    """Whether a run can be written to `out`; the `run.toml` of one that is finished already.
+
+    Raises `InputError` where it holds something and `resume` is not set.
+    """
     if (out / "run.toml").is_file():
         if resume:
             say(f"{out} is finished already.")
@@ -64,11 +78,15 @@ def train_run(
         raise InputError(f"{out} holds a run already. Choose another --out, or remove it.")
     if out.exists() and any(out.iterdir()) and not resume:
         raise InputError(f"{out} holds an unfinished run. Continue it with --resume, or remove it.")
-    corpus, model = prepare(dataset, split, name, settings)
-    trainee = fit(corpus, model, name, settings, out, device=device, resume=resume)
+    return None
+
+
+def write_run(
+    out: Path, trainee: Trainee, name: str, settings: Mapping[str, Any], report: Report | None
+) -> dict[str, Any]:
+    """Write what was trained, and how well it did if it was judged; returns its `run.toml`."""
     config, training, _ = divide_settings(name, settings)
-    report = evaluate(trainee.model, corpus, "validation" if _has_validation(corpus) else "train")
-    trainee = refit(trainee)
+    dataset = trainee.corpus.dataset
     training_set = trainee.corpus.training
     post_ids = dataset.posts["post"].gather(training_set.posts.rows.numpy())
     save_evidence(out / "evidence", training_set, post_ids)
@@ -81,9 +99,9 @@ def train_run(
         settings=config.model_dump(),
         training=training,
         results={
-            "on": report.on,
-            "posts": report.posts,
-            "metrics": report.metrics,
+            "on": "nothing" if report is None else report.on,
+            "posts": 0 if report is None else report.posts,
+            "metrics": {} if report is None else report.metrics,
             "best_epoch": trainee.progress.best_epoch,
             "epochs": trainee.progress.epoch,
             "seconds": round(trainee.seconds, 3),
@@ -118,6 +136,7 @@ def fit(
     device: str = "auto",
     resume: bool = False,
     watch: Callable[[dict[str, float]], None] | None = None,
+    begin: Callable[[Trained], dict[str, Any]] | None = None,
 ) -> Trainee:
     """Let `model` learn from the training part of `corpus`.
 
@@ -125,7 +144,8 @@ def fit(
     defaults, by the seed, and by those `settings` of training that the whole has no other use for.
 
     `watch` is shown the validation metrics after each epoch of a trained model; what it
-    raises ends the training.
+    raises ends the training. `begin` sets the weights a trained model starts from, and says what
+    of them a checkpoint must have in common.
     """
     config, training, _ = divide_settings(name, settings)
     start = time.perf_counter()
@@ -166,6 +186,7 @@ def fit(
                 watch(metrics)
             return metrics
 
+        begun = {} if begin is None else begin(model)
         progress = train(
             model,
             corpus.training,
@@ -178,6 +199,7 @@ def fit(
                 "dataset": corpus.dataset.description["sha256"],
                 "split": {"name": corpus.split.name, **asdict(corpus.split.recipe)},
                 "features": {n: m.fingerprint for n, m in model.sizes.manifests.items()},
+                **begun,
             },
             checkpoint=out / "checkpoint.safetensors",
             resume=resume,
