@@ -73,6 +73,23 @@ def test_the_house_model_counts_again_and_keeps_its_trees(
     assert 0 < report.metrics["ndcg@10"] <= 1
 
 
+def test_what_the_house_model_cannot_go_on_with_is_refused(
+    earlier: Dataset, dataset: Dataset, tmp_path: Path
+) -> None:
+    settings = {**SMALL, "scorers": "popularity,bll,gcn-phr", "epochs": 1}
+    train_run(earlier, "main", "reeltag", settings, tmp_path / "joined")
+    with pytest.raises(InputError, match="gcn-phr was trained to take part"):
+        update_run(tmp_path / "joined", dataset, tmp_path / "after")
+    train_run(earlier, "main", "reeltag", SMALL, tmp_path / "before")
+    posts = dataset.posts.with_columns(pl.lit(None, pl.Utf8).alias("caption"))
+    features = [dataset.feature(name) for name in dataset.features]
+    mute = Dataset.create(tmp_path / "mute", posts, source={"format": "x"}, features=features)
+    make_split(mute, "main", SplitRecipe())
+    with pytest.raises(InputError, match=r"caption-words.* cannot work with this dataset"):
+        update_run(tmp_path / "before", mute, tmp_path / "after")
+    assert not (tmp_path / "after").exists()
+
+
 def test_a_counted_run_is_fitted_to_all_posts(
     earlier: Dataset, dataset: Dataset, tmp_path: Path
 ) -> None:

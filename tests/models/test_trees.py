@@ -60,6 +60,13 @@ class TestMasks:
         expected = booster.predict(on_border.view(-1, 5).numpy())
         assert np.array_equal(masks.sums(on_border.numpy()).ravel(), expected)
 
+    def test_rows_of_another_width_are_refused(self) -> None:
+        features = self.numbers((60, 20, 5))
+        trees = RankingTrees()
+        trees.grow(features, (features[..., 0] > 1).byte(), 3, num_leaves=4)
+        with pytest.raises(ValueError, match="Got rows of 4 features, expected 5"):
+            trees(features[..., :4])
+
     def test_trees_that_learned_nothing_are_a_leaf_each(self) -> None:
         features = torch.zeros(3, 4, 2)
         trees = RankingTrees()

@@ -14,11 +14,13 @@ from typing import Any
 
 import httpx
 
+from reeltag.experiments.train import train_run
 from reeltag.serving.app import create_app
 from reeltag.serving.engine import Engine
 from reeltag.serving.protocol import server_of
 from reeltag.serving.settings import ServeSettings
 from reeltag.serving.store import Store
+from tests.recommend.filmed import filmed
 
 
 @dataclass
@@ -37,6 +39,14 @@ class Served:
         assert answer.status_code == 200, answer.text
         told: dict[str, Any] = answer.json()
         return told
+
+
+@contextmanager
+def small_run(folder: Path) -> Iterator[Path]:
+    """A run that reads clips, and observes; nothing is as quickly trained and opened."""
+    with filmed(folder, ["live tonight"] * 12, acoustic=["logmel"]) as dataset:
+        train_run(dataset, "main", "user-history", {}, folder / "run")
+        yield folder / "run"
 
 
 @contextmanager

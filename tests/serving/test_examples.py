@@ -14,10 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from reeltag.experiments.train import train_run
 from tests.media.clips import write_clip
-from tests.recommend.filmed import filmed
 from tests.serving.process import ROOT, ended, started
+from tests.serving.served import small_run
 
 BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "docs/service.md").read_text(), re.DOTALL)
 EXAMPLES = [block for block in BLOCKS if "curl" in block]
@@ -25,10 +24,8 @@ EXAMPLES = [block for block in BLOCKS if "curl" in block]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("filmed")
-    with filmed(folder, ["live tonight"] * 12, acoustic=["logmel"]) as dataset:
-        train_run(dataset, "main", "user-history", {}, folder / "run")
-        yield folder / "run"
+    with small_run(tmp_path_factory.mktemp("filmed")) as made:
+        yield made
 
 
 def test_every_example_is_answered(run: Path, tmp_path: Path) -> None:

@@ -19,12 +19,13 @@ class Slow:
     """A store that writes a recommendation once it may; it fails where it is told to."""
 
     def __init__(self, store: Store) -> None:
-        self.store, self.may, self.broken = store, Event(), False
+        self.store, self.may = store, Event()
+        self.fault: Exception | None = None
 
     def save_recommendations(self, shown: Sequence[Shown]) -> None:
         assert self.may.wait(30)
-        if self.broken:
-            raise StoreError("the disk is full")
+        if self.fault is not None:
+            raise self.fault
         self.store.save_recommendations(shown)
 
 
@@ -82,9 +83,12 @@ def test_erasing_waits_and_nothing_asked_for_before_is_stored_after(slow: Slow) 
     assert asyncio.run(told()) == [False, False, False, True, True]
 
 
-def test_what_cannot_be_stored_is_told_and_keeps_nobody_waiting(slow: Slow) -> None:
+@pytest.mark.parametrize("fault", [StoreError("the disk is full"), RuntimeError("no such thing")])
+def test_what_cannot_be_stored_is_told_and_keeps_nobody_waiting(
+    slow: Slow, fault: Exception
+) -> None:
     failed: list[str] = []
-    slow.broken = True
+    slow.fault = fault
     slow.may.set()
 
     async def told() -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from reeltag.data.dataset import Dataset
+from reeltag.errors import InputError
 from reeltag.evaluation.evaluate import evaluate
 from reeltag.experiments.train import Trainee, check_out, fit, prepare, refit, write_run
-from reeltag.models.contract import Refitting, Trained
+from reeltag.models.contract import Composed, Model, Refitting, Trained
+from reeltag.models.house import House
 from reeltag.progress import say
 from reeltag.storage import sha256_of
 from reeltag.training.carrying import carry
@@ -43,7 +45,8 @@ def update_run(
         split: default the run's.
         settings: changes to the run's.
 
-    Raises `InputError` where `out` holds something and `resume` is not set.
+    Raises `InputError` where `out` holds something and `resume` is not set, where trained models
+    take part in the run's, and where the data lacks what its trees look at.
     """
     finished = check_out(out, resume)
     if finished is not None:
@@ -56,6 +59,7 @@ def update_run(
     given["features"] = list(before.manifests)
     corpus, model = prepare(dataset, split or described["split"]["name"], name, given)
     if isinstance(before.model, Refitting) and before.model.refits:
+        _check_parts(before.model, model, name)
         old = Trainee(before.model, corpus, Progress(), 0.0)
         return write_run(out, refit(old), name, given, None)
 
@@ -65,3 +69,20 @@ def update_run(
 
     trainee = fit(corpus, model, name, given, out, device=device, resume=resume, begin=begin)
     return write_run(out, trainee, name, given, evaluate(trainee.model, corpus, "validation"))
+
+
+def _check_parts(before: Model, now: Model, name: str) -> None:
+    """Trained parts know ids of the old numbering, and trees the scorers they grew on."""
+    if isinstance(before, Composed) and before.parts:
+        raise InputError(
+            f"{', '.join(before.parts)} was trained to take part in this {name}, and cannot go on "
+            f"there. Train anew: reeltag train DATASET --model {name}"
+        )
+    if isinstance(before, House) and isinstance(now, House):
+        lacking = [scorer for scorer in before.scorers if scorer not in now.scorers]
+        if lacking:
+            raise InputError(
+                f"{', '.join(lacking)} took part in this run and cannot work with this dataset: it "
+                "lacks users, captions, features or times. Train anew: reeltag train DATASET "
+                f"--model {name}"
+            )

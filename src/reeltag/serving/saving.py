@@ -80,6 +80,9 @@ class Saving:
             taken, self._waiting = self._waiting, []
             try:
                 await self._save(taken)
+            except Exception:  # whoever waits must not wait for ever
+                LOG.exception("%d recommendations could not be stored", len(taken))
+                self._failed()
             finally:
                 for shown in taken:
                     self._pending.pop(shown.id).set_result(None)

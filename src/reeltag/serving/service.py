@@ -92,17 +92,17 @@ class Service:
             tenant, said.user, caption, None, said.music, said.place, at, said.k, said.explain,
             extracted=read, seconds=spent,
         )  # fmt: skip
-        model = self.engine.base.run.model
+        run = self.engine.base.run
         answer = await asyncio.wrap_future(self.engine.recommend(asked))
         self.meter.answer(answer.timing_ms)
         shown = Shown(
             uuid4().hex, tenant, said.user, at,
             [(tag.hashtag, tag.score) for tag in answer.hashtags],
-            self.engine.base.run.path.name, read.values, caption, said.music, said.place,
+            run.path.name, read.values, caption, said.music, said.place,
         )  # fmt: skip
         await self.saving.begin(shown, asked_at)
         film = await _film(said, read, answer)
-        told = {"recommendation_id": shown.id, **answer.as_json(), "probable": model.probable}
+        told = {"recommendation_id": shown.id, **answer.as_json(), "probable": run.model.probable}
         return told if film is None else {**told, "filmstrip": film}
 
     async def recommend_all(

@@ -28,6 +28,8 @@ Kind = Literal["users", "hashtags", "words"]
 KINDS: tuple[Kind, ...] = ("users", "hashtags", "words")
 NEAREST = 10
 """Known rows that a new one starts from."""
+_BLOCK = 1024
+"""New rows that are compared with all known ones at once."""
 _SKETCH = 256
 """Numbers that stand for the words of a post, where it has no features."""
 
@@ -126,12 +128,16 @@ def _mix(ids: Tensor, olds: int, profiles: Tensor | None) -> _Mix:
     rows, columns, shares = [there], [ids[there]], [torch.ones(len(there))]
     nobody = strange
     if profiles is not None and len(strange) and len(there):
-        near = torch.topk(profiles[strange] @ profiles[there].T, min(NEAREST, len(there)), dim=1)
-        weights = near.values.clamp(min=0).square()
+        most, known = min(NEAREST, len(there)), profiles[there].T
+        blocks = [
+            torch.topk(profiles[b] @ known, most, dim=1) for b in torch.split(strange, _BLOCK)
+        ]
+        near = torch.cat([block.indices for block in blocks])
+        weights = torch.cat([block.values for block in blocks]).clamp(min=0).square()
         total = weights.sum(1)
         nobody = strange[total == 0]
-        rows.append(strange.repeat_interleave(near.indices.shape[1]))
-        columns.append(ids[there][near.indices.flatten()])
+        rows.append(strange.repeat_interleave(near.shape[1]))
+        columns.append(ids[there][near.flatten()])
         shares.append((weights / total.clamp(min=1e-12).unsqueeze(1)).flatten())
     index = torch.stack([torch.cat(rows), torch.cat(columns)])
     table = torch.sparse_coo_tensor(

@@ -7,20 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from reeltag.experiments.train import train_run
 from tests.media.clips import write_clip
-from tests.recommend.filmed import filmed
 from tests.serving.hostile.watch import Held, warmed
-from tests.serving.served import Served, served
+from tests.serving.served import Served, served, small_run
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A run that reads clips, and observes."""
-    folder = tmp_path_factory.mktemp("hostile")
-    with filmed(folder, ["live tonight"] * 12, acoustic=["logmel"]) as dataset:
-        train_run(dataset, "main", "user-history", {}, folder / "run")
-        yield folder / "run"
+    with small_run(tmp_path_factory.mktemp("hostile")) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

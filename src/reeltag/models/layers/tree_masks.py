@@ -31,13 +31,16 @@ class TreeMasks:
     thresholds: NDArray[np.float32]
     masks: NDArray[np.uint16]
     leaves: NDArray[np.float64]
+    width: int
+    """F: features of a row."""
 
     @classmethod
-    def of(cls, trees: list[dict[str, Any]]) -> TreeMasks | None:
-        """From what LightGBM's `dump_model` calls tree_info; None where this cannot hold it:
+    def of(cls, model: dict[str, Any]) -> TreeMasks | None:
+        """From what LightGBM's `dump_model` gives; None where this cannot hold it:
 
         more than 16 leaves, conditions other than <=, values that may be missing.
         """
+        trees = model["tree_info"]
         starts = [0]
         nodes: list[tuple[int, float, int]] = []
         leaves = np.zeros((len(trees), _MOST))
@@ -54,10 +57,13 @@ class TreeMasks:
             _below(np.array(thresholds, np.float64)),
             np.array(masks, np.uint16),
             leaves,
+            model["max_feature_idx"] + 1,
         )
 
     def sums(self, rows: NDArray[np.float32], trees: int | None = None) -> NDArray[np.float64]:
-        """Of rows (n, C, F) by the first `trees`: (n, C)."""
+        """Of rows (n, C, F) by the first `trees`: (n, C). Raises `ValueError` for another F."""
+        if rows.shape[2] != self.width:  # the loop would read beyond a row
+            raise ValueError(f"Got rows of {rows.shape[2]} features, expected {self.width}.")
         from reeltag.models.layers import tree_kernels
 
         starts = self.starts if trees is None else self.starts[: trees + 1]

@@ -66,7 +66,7 @@ class RankingTrees(nn.Module):
         if self._read is None or self._read[0] is not self.text:
             text = self.text.cpu().numpy().tobytes().decode()
             booster = _lightgbm().Booster(model_str=text)
-            masks = TreeMasks.of(booster.dump_model()["tree_info"]) if available() else None
+            masks = TreeMasks.of(booster.dump_model()) if available() else None
             self._read = self.text, booster, masks
         return self._read[1:]
 

@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from reeltag.errors import OverloadedError
 from reeltag.serving.auth import Caller, may
-from reeltag.serving.routes.reading import service_of
+from reeltag.serving.routes.reading import Count, Prefix, service_of
 
 router = APIRouter(tags=["about"])
 READ, ADMIN = Depends(may("read")), Depends(may("admin"))
@@ -22,10 +22,7 @@ _UNKNOWN = {"p50": None, "p95": None, "p99": None}
 
 @router.get("/v1/hashtags")
 async def hashtags(
-    request: Request,
-    prefix: str = Query("", max_length=256),
-    n: int = Query(12, ge=1, le=1000),
-    caller: Caller = READ,
+    request: Request, prefix: Prefix = "", n: Count = 12, caller: Caller = READ
 ) -> dict[str, Any]:
     """Hashtags that begin so, the most used first."""
     engine = service_of(request).engine

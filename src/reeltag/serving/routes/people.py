@@ -6,12 +6,12 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
 from reeltag.serving.auth import Caller, may
 from reeltag.serving.faults import RefusedError
-from reeltag.serving.routes.reading import checked, service_of
+from reeltag.serving.routes.reading import Count, Prefix, checked, service_of
 
 router = APIRouter(prefix="/v1/users", tags=["users"])
 READ, WRITE = Depends(may("read")), Depends(may("write"))
@@ -19,10 +19,7 @@ READ, WRITE = Depends(may("read")), Depends(may("write"))
 
 @router.get("")
 async def users(
-    request: Request,
-    prefix: str = Query("", max_length=256),
-    n: int = Query(12, ge=1, le=1000),
-    caller: Caller = READ,
+    request: Request, prefix: Prefix = "", n: Count = 12, caller: Caller = READ
 ) -> dict[str, Any]:
     """Users whose ids begin so, those with the most posts first."""
     service, tenant = service_of(request), caller.tenant

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Request
+from fastapi import Query, Request
 from pydantic import BaseModel
 
 from reeltag.errors import InputError
@@ -19,6 +19,10 @@ from reeltag.serving.uploads import Uploads
 
 Said = TypeVar("Said", RecommendIn, PostIn)
 Body = TypeVar("Body", bound=BaseModel)
+Prefix = Annotated[str, Query(max_length=256)]
+"""How names begin that are asked for ..."""
+Count = Annotated[int, Query(ge=1, le=1000)]
+"""... and how many of them."""
 
 
 def service_of(request: Request) -> Service:
