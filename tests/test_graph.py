@@ -119,3 +119,16 @@ def test_every_neighbour_is_as_likely_as_any_other(corpus: Corpus) -> None:
     shares = torch.bincount(part.neighbours)[part.neighbours.unique()] / draws
     assert len(shares) == count
     torch.testing.assert_close(shares, torch.full_like(shares, 2 / count), rtol=0.15, atol=0)
+
+
+def test_the_edges_of_some_nodes_are_those_of_a_larger_graph(corpus: Corpus) -> None:
+    side = TagGraph.build(corpus.training).hashtags
+    places = torch.tensor([4, 0, 7])
+    some, alone = incoming(side).of_nodes(places), incoming(side, places)
+    assert some.nodes == 3
+    for node in range(3):
+        own, expected = (
+            [(g.neighbours[p], g.posts[g.use_pair == p]) for p in (g.pair_node == node).nonzero()]
+            for g in (some, alone)
+        )
+        assert [(int(n), p.tolist()) for n, p in own] == [(int(n), p.tolist()) for n, p in expected]

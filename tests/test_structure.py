@@ -16,7 +16,7 @@ SOURCE = ROOT / "src" / "reeltag"
 MODULES = sorted(SOURCE.rglob("*.py"))
 NAMES = [str(path.relative_to(SOURCE)) for path in MODULES]
 
-FOUNDATION = ("errors", "storage", "progress", "runtime")
+FOUNDATION = ("errors", "checksums", "storage", "progress", "runtime", "together")
 ROAD = (
     "hashtags",
     "words",
@@ -30,6 +30,7 @@ ROAD = (
     "experiments",
     "recommend",
     "demo",
+    "scale",
     "serving",
     "cli",
 )

@@ -13,6 +13,7 @@
     ├── MissingExtraError        an optional library is absent; names the pip command
     ├── RunError                 a run folder that is absent, damaged or of another kind
     ├── ConflictError            something of that name is stored already, and is different
+    ├── WriteError               the disk did not take a file; also an `OSError`
     └── StoreError               the service's database does not answer, or refuses
 
 Messages follow one rule: what we got, what we expected, what to do.
@@ -102,6 +103,19 @@ class RunError(ReelTagError):
 
 class ConflictError(ReelTagError):
     """Something of that name is stored already, and is different."""
+
+
+class WriteError(ReelTagError, OSError):
+    """The disk did not take `file`: it is full, broken, or may not be written."""
+
+    def __init__(self, file: Path | str, reason: str, code: int | None = None) -> None:
+        self.file, self.reason = Path(file), reason
+        super().__init__(
+            f"{file} could not be written: {reason}. Nothing half-written is left. "
+            "Make room on its disk, or see that it may be written and works; then give the same "
+            "command again (train: with --resume)."
+        )
+        self.errno = code
 
 
 class StoreError(ReelTagError):

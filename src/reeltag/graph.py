@@ -35,6 +35,26 @@ class Subgraph:
     posts: Tensor
     use_pair: Tensor
 
+    def of_nodes(self, places: Tensor) -> Subgraph:
+        """The edges of the nodes at `places` (n,), different ones; numbers and order as in those.
+
+        For a graph without empty places.
+        """
+        nobody = len(places)
+        node_of = places.new_full((self.nodes,), nobody)
+        node_of[places] = torch.arange(nobody, device=places.device)
+        node = node_of[self.pair_node]
+        pairs = node < nobody
+        uses = pairs[self.use_pair]
+        pair_of = torch.cumsum(pairs, 0) - 1
+        return Subgraph(
+            nobody,
+            self.neighbours[pairs],
+            node[pairs],
+            self.posts[uses],
+            pair_of[self.use_pair[uses]],
+        )
+
     def to(self, device: torch.device | str) -> Subgraph:
         """The same on another device."""
         tensors = (self.neighbours, self.pair_node, self.posts, self.use_pair)

@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from reeltag.together import first
+
 console = Console(stderr=True, highlight=False)
 
 
@@ -47,7 +49,7 @@ def track(what: str, total: int | None) -> Iterator[Tracker]:
         TextColumn("{task.fields[note]}"),
         console=console,
         transient=True,
-        disable=not sys.stderr.isatty(),
+        disable=not (sys.stderr.isatty() and first()),
     )
     with progress:
         task = progress.add_task(what, total=total, note="")
@@ -55,5 +57,6 @@ def track(what: str, total: int | None) -> Iterator[Tracker]:
 
 
 def say(message: str) -> None:
-    """Print one line for people, on stderr."""
-    console.print(message, markup=False, soft_wrap=True)
+    """Print one line for people, on stderr; the first of processes that work together does."""
+    if first():
+        console.print(message, markup=False, soft_wrap=True)

@@ -1,4 +1,7 @@
-"""The one place that decides threads, devices and randomness for a process."""
+"""The one place that decides threads, devices and randomness for a process.
+
+torch is imported late: what only touches data (import, info, split) starts without it.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,23 @@ import hashlib
 import os
 import resource
 import sys
-
-import torch
+from typing import TYPE_CHECKING
 
 from reeltag.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def set_threads(threads: int | None = None) -> int:
     """Set torch's threads once for this process and return the count.
 
-    Default: every core this process may use.
+    Default: every core this process may use, shared with those that torchrun started beside it.
     """
-    count = threads or len(os.sched_getaffinity(0))
+    import torch
+
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    count = threads or max(1, len(os.sched_getaffinity(0)) // beside)
     torch.set_num_threads(count)
     return count
 
@@ -27,6 +35,8 @@ def device_of(name: str = "auto") -> torch.device:
 
     Raises `ConfigError` when the device is not usable here.
     """
+    import torch
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -48,6 +58,8 @@ def seed_of(*parts: int | str) -> int:
 
 def generator_of(*parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """A torch generator whose stream is a pure function of `parts`."""
+    import torch
+
     return torch.Generator(device=device).manual_seed(seed_of(*parts))
 
 

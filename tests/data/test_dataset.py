@@ -75,10 +75,10 @@ def test_damage_is_named(tmp_path: Path) -> None:
     )
     values = tmp_path / "d" / "features" / "visual-test" / "values.npy"
     values.write_bytes(values.read_bytes()[:40])
-    with pytest.raises(DatasetError, match="visual-test is damaged"):
+    with pytest.raises(DatasetError, match=r"visual-test/values\.npy is missing or damaged"):
         made.feature("visual-test")
     (tmp_path / "d" / "posts.parquet").write_bytes(b"nonsense")
-    with pytest.raises(DatasetError, match=r"posts\.parquet cannot be read"):
+    with pytest.raises(DatasetError, match=r"posts\.parquet is missing or damaged"):
         _ = Dataset.open(tmp_path / "d").posts
     (tmp_path / "d" / "dataset.toml").write_text("format = 99")
     with pytest.raises(DatasetError, match="format 99"):

@@ -136,7 +136,7 @@ def test_a_run_of_an_older_release_is_judged(run: Path, dataset: Dataset, tmp_pa
     older = tmp_path / "older"
     shutil.copytree(run, older)
     described = (older / "run.toml").read_text()
-    kept = [line for line in described.splitlines() if not line.startswith("cold_")]
+    kept = [line for line in described.splitlines() if not line.startswith(("cold_", "#"))]
     assert len(kept) < len(described.splitlines())
     (older / "run.toml").write_text("\n".join(kept))
     report = evaluate_run(older, dataset, "test", "full", (10,))

@@ -20,7 +20,7 @@ from reeltag.experiments.order import Order
 from reeltag.experiments.papers.procedure import Sweep
 from reeltag.experiments.papers.uhman import TABLE_1, TABLE_2, TABLE_3
 from reeltag.experiments.reproduce import procedure_of, reproduce
-from reeltag.training.run import read_description
+from reeltag.training.description import read_description
 from tests.cli.test_commands import reeltag
 from tests.conftest import vector_feature
 from tests.experiments.test_report import read

@@ -162,7 +162,7 @@ def test_no_post_has_the_modality(tmp_path, colour):
 class Inline(AbstractContextManager):
     """An executor that reads the clips here, last one first."""
 
-    def __init__(self, manifests, limits, workers):
+    def __init__(self, manifests, limits, workers, tasks):
         self.worker = ClipWorker(manifests, limits)
 
     def __exit__(self, *fault):

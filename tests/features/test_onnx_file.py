@@ -47,6 +47,19 @@ def waveform_energy(path):
     return write_model(path, nodes, ["samples"], [("shape", np.array([1, 2], np.int64))])
 
 
+def test_a_damaged_copy_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("REELTAG_CACHE", str(tmp_path / "cache"))
+    file = mean_colour(tmp_path / "colour.onnx")
+    make("visual", f"onnx:{file}")
+    (kept,) = (tmp_path / "cache").iterdir()
+    content = bytearray(kept.read_bytes())
+    content[len(content) // 2] ^= 1
+    kept.unlink()
+    kept.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"model-.*\.onnx is missing or damaged"):
+        make("visual", f"onnx:{file}")
+
+
 class TestOnnxVisual(ClipContract):
     lacking = "audio-only"
 

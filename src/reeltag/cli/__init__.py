@@ -13,6 +13,7 @@ from reeltag.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     extract,
     filter_,
     import_,
@@ -20,6 +21,7 @@ from reeltag.cli import (
     keys,
     models,
     recommend,
+    recommend_batch,
     reproduce,
     serve,
     split,
@@ -54,6 +56,8 @@ app.command("compare")(guarded(compare.command))
 app.command("reproduce")(guarded(reproduce.command))
 app.command("tune")(guarded(tune.command))
 app.command("recommend")(guarded(recommend.command))
+app.command("recommend-batch")(guarded(recommend_batch.command))
+app.command("export")(guarded(export.command))
 app.command("serve")(guarded(serve.command))
 app.add_typer(keys.app, name="keys")
 app.command("models")(guarded(models.models))

@@ -26,23 +26,29 @@ def command(
     """Judge a run on posts it did not learn from.
 
     Example: reeltag evaluate runs/gcn news5 --protocol full --top 5,10 --json
+
+    Processes that torchrun starts judge a part of the posts each.
     """
     from reeltag.data.dataset import Dataset
     from reeltag.evaluation.protocols import parse_protocol
     from reeltag.experiments.judge import evaluate_run, parse_part, parse_tops
     from reeltag.progress import say
     from reeltag.runtime import set_threads
+    from reeltag.together import first, joined
 
     set_threads()
-    report = evaluate_run(
-        run,
-        Dataset.open(dataset),
-        parse_part(on),
-        parse_protocol(protocol),
-        parse_tops(top),
-        seed,
-        device,
-    )
+    with joined(device) as own:
+        report = evaluate_run(
+            run,
+            Dataset.open(dataset),
+            parse_part(on),
+            parse_protocol(protocol),
+            parse_tops(top),
+            seed,
+            own,
+        )
+        if not first():
+            return
     if json:
         print_json(report.as_json())
         return

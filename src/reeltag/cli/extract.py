@@ -22,7 +22,10 @@ def command(
     textual: list[str] = typer.Option(
         [], help="minilm (vector), sif (vector), glove, tokens, word2vec:FILE (text or binary)."
     ),
-    workers: int | None = typer.Option(None, help="Processes; default one a core."),
+    workers: int | None = typer.Option(None, help="Workers; default one a core."),
+    executor: str = typer.Option(
+        "local", help="local (processes of this machine) or ray (the cluster at $RAY_ADDRESS)."
+    ),
 ) -> None:
     """Compute features; done ones are skipped, a killed extraction goes on where it was.
 
@@ -31,6 +34,7 @@ def command(
     from reeltag.data.dataset import Dataset
     from reeltag.errors import ConfigError
     from reeltag.features.job import extract
+    from reeltag.scale.executors import clips_on
 
     if not (visual or acoustic or textual):
         raise ConfigError(
@@ -38,7 +42,12 @@ def command(
             "--acoustic logmel, --textual minilm (`reeltag extractors` lists them)."
         )
     report = extract(
-        Dataset.open(dataset), visual=visual, acoustic=acoustic, textual=textual, workers=workers
+        Dataset.open(dataset),
+        visual=visual,
+        acoustic=acoustic,
+        textual=textual,
+        workers=workers,
+        executor=clips_on(executor),
     )
     print_table(
         f"{dataset}: {report.clips_read:,} clips read in {report.seconds:.1f} s, "

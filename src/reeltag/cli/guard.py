@@ -10,7 +10,8 @@ from typing import ParamSpec
 import typer
 
 from reeltag.errors import ReelTagError
-from reeltag.progress import say
+from reeltag.progress import console
+from reeltag.together import claims
 
 Arguments = ParamSpec("Arguments")
 
@@ -41,5 +42,6 @@ def guarded(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
 def _stop(error: BaseException, message: str, code: int) -> None:
     if os.environ.get("REELTAG_DEBUG"):
         raise error
-    say(f"reeltag: {message}")
+    if claims("error"):  # not once for each of processes that work together
+        console.print(f"reeltag: {message}", markup=False, soft_wrap=True)
     raise typer.Exit(code)

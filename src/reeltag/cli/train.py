@@ -24,19 +24,25 @@ def command(
     """Fit a model on the training part; keep the epoch that is best on validation.
 
     Example: reeltag train news5 --split main --model gcn-phr --out runs/gcn --set dim=32
+
+    On N GPUs or N groups of cores: torchrun --nproc-per-node N -m reeltag train ...
     """
     from reeltag.data.dataset import Dataset
     from reeltag.experiments.train import train_run
     from reeltag.runtime import set_threads
+    from reeltag.together import first, joined
     from reeltag.training.settings import read_settings
 
     set_threads()
     settings = read_settings(config, set_)
-    results = train_run(
-        Dataset.open(dataset), split, model, settings, out, device=device, resume=resume
-    )["results"]
-    print_table(
-        f"{out}: {model}, {results['posts']:,} {results['on']} posts, full ranking",
-        ["metric", "value"],
-        results["metrics"].items(),
-    )
+    with joined(device) as own:
+        description = train_run(
+            Dataset.open(dataset), split, model, settings, out, device=own, resume=resume
+        )
+        if first():
+            results = description["results"]
+            print_table(
+                f"{out}: {model}, {results['posts']:,} {results['on']} posts, full ranking",
+                ["metric", "value"],
+                results["metrics"].items(),
+            )

@@ -32,13 +32,17 @@ def command(
     from reeltag.data.dataset import Dataset
     from reeltag.experiments.update import update_run
     from reeltag.runtime import set_threads
+    from reeltag.together import first, joined
     from reeltag.training.settings import read_settings
 
     set_threads()
-    made = update_run(
-        run, Dataset.open(dataset), out, split, read_settings(config, set_),
-        device=device, resume=resume,
-    )  # fmt: skip
+    settings = read_settings(config, set_)
+    with joined(device) as own:
+        made = update_run(
+            run, Dataset.open(dataset), out, split, settings, device=own, resume=resume
+        )
+        if not first():
+            return
     results, sizes = made["results"], made["sizes"]
     print_table(
         f"{out}: {made['model']}, {results['posts']:,} validation posts, full ranking",

@@ -115,29 +115,40 @@ class FeatureReader:
         """Manifests by name, in reading order."""
         return {name: feature.manifest for name, feature in self.features.items()}
 
-    def read(self, rows: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Steps]]:
-        """`vectors`, `present` and `steps` of a `PostBatch`, for the posts at `rows` (B,)."""
+    def read(
+        self, rows: Tensor, among: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Steps]]:
+        """`vectors`, `present` and `steps` of a `PostBatch`, for the posts at `rows` (B,).
+
+        Steps are padded to the longest post, of those at `among` where it is given.
+        """
         vectors: dict[str, Tensor] = {}
         present: dict[str, Tensor] = {}
         steps: dict[str, Steps] = {}
         if not self.features:
             return vectors, present, steps
         where: NDArray[np.int64] = rows.numpy()
+        others = where if among is None else among.numpy()
         for name, feature in self.features.items():
             there = feature.present[where]
             present[name] = torch.from_numpy(there)
             if feature.offsets is not None:
-                steps[name] = _steps_of(feature, feature.offsets, where)
+                steps[name] = _steps_of(feature, feature.offsets, where, others)
                 continue
             values = feature.rows(where).astype(np.float32, copy=False)
             vectors[name] = torch.from_numpy(np.where(there[:, None], values, np.float32(0)))
         return vectors, present, steps
 
 
-def _steps_of(feature: Feature, offsets: NDArray[np.int64], where: NDArray[np.int64]) -> Steps:
+def _steps_of(
+    feature: Feature,
+    offsets: NDArray[np.int64],
+    where: NDArray[np.int64],
+    among: NDArray[np.int64],
+) -> Steps:
     """Entries of the posts at `where`, read once each, straight to their padded places."""
     lengths = (offsets[where + 1] - offsets[where]) * feature.present[where]
-    longest = max(1, int(lengths.max(initial=0)))
+    longest = int(((offsets[among + 1] - offsets[among]) * feature.present[among]).max(initial=1))
     mask = np.arange(longest) < lengths[:, None]
     shape = (len(where), longest, *feature.manifest.shape)
     if not len(feature.values):

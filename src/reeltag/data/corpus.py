@@ -292,10 +292,18 @@ class Corpus:
 
 
 def batch_of(
-    reader: FeatureReader, posts: Posts, index: Tensor, own: Tensor | None = None
+    reader: FeatureReader,
+    posts: Posts,
+    index: Tensor,
+    own: Tensor | None = None,
+    among: Tensor | None = None,
 ) -> PostBatch:
-    """Model input of the posts at positions `index` (B,) of `posts`."""
-    vectors, present, steps = reader.read(posts.rows[index])
+    """Model input of the posts at positions `index` (B,) of `posts`.
+
+    `among`: positions of a larger batch, to whose longest post steps are padded.
+    """
+    whole = None if among is None else posts.rows[among]
+    vectors, present, steps = reader.read(posts.rows[index], whole)
     if own is None:
         own = torch.full_like(index, -1)
     return PostBatch(

@@ -9,7 +9,6 @@ splits/<name>.parquet   post, part; with splits/<name>.toml saying how it was ma
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +16,11 @@ from typing import Any
 
 import polars as pl
 
+from reeltag.checksums import check_file, sha256_of
 from reeltag.data.feature import Feature, Manifest, read_manifest
 from reeltag.data.schema import conform, users_of
 from reeltag.errors import DatasetError
-from reeltag.storage import atomic_folder, read_toml, sha256_of, write_parquet, write_toml
+from reeltag.storage import atomic_folder, read_toml, write_parquet, write_toml
 
 FORMAT = 1
 
@@ -139,7 +139,6 @@ class Dataset:
                 f"expected {self.counts['posts']}."
             )
         with atomic_folder(self.path / "features" / feature.name, replace=True) as folder:
-            shutil.rmtree(folder)
             feature.save(folder)
 
     @property
@@ -154,8 +153,9 @@ class Dataset:
         root = self.description["source"].get("clip_root")
         return path if path.is_absolute() or root is None else Path(root) / path
 
-    @staticmethod
-    def _read(path: Path) -> pl.DataFrame:
+    def _read(self, path: Path) -> pl.DataFrame:
+        sums = self.description.get("sha256", {})
+        check_file(path, sums.get(path.name), DatasetError, "Import the posts again.")
         try:
             return pl.read_parquet(path)
         except (OSError, pl.exceptions.PolarsError) as fault:

@@ -6,8 +6,8 @@ Three kinds, by the shape of one post's entry:
     sequence  (steps, dim)          ragged: frames, seconds of sound, words
     grid      (steps, regions, dim) ragged: regions of frames
 
-On disk, `features/<name>/` holds `manifest.toml`, `values.npy` (rows of all posts, one
-after the other), `offsets.npy` for the ragged kinds (post n owns rows
+On disk, `features/<name>/` holds `manifest.toml` (with the checksums of the others), `values.npy`
+(rows of all posts, one after the other), `offsets.npy` for the ragged kinds (post n owns rows
 offsets[n]:offsets[n+1]) and `present.npy` (false: the post lacks this modality).
 Arrays are plain `.npy` without pickles and are opened memory-mapped.
 """
@@ -25,9 +25,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from reeltag.checksums import check_file, sha256_of
 from reeltag.data.schema import MODALITIES
 from reeltag.errors import DatasetError
-from reeltag.storage import read_toml, write_toml
+from reeltag.storage import make_folder, read_toml, reserve, write_array, write_toml
 
 FORMAT = 1
 Kind = Literal["vector", "sequence", "grid"]
@@ -146,18 +147,29 @@ class Feature:
                 )
 
     def save(self, folder: Path) -> None:
-        """Write the feature into `folder` (made new by the caller inside an atomic folder)."""
-        folder.mkdir(parents=True)
-        np.save(folder / "values.npy", self.values, allow_pickle=False)
-        np.save(folder / "present.npy", self.present, allow_pickle=False)
+        """Write the feature into `folder` (new, made by the caller inside an atomic folder).
+
+        Files that are there already belong to the feature and get their checksum, too.
+        """
+        make_folder(folder)
+        write_array(folder / "values.npy", self.values)
+        write_array(folder / "present.npy", self.present)
         if self.offsets is not None:
-            np.save(folder / "offsets.npy", self.offsets, allow_pickle=False)
-        write_toml(folder / "manifest.toml", {"format": FORMAT, **asdict(self.manifest)})
+            write_array(folder / "offsets.npy", self.offsets)
+        sums = {file.name: sha256_of(file) for file in sorted(folder.iterdir())}
+        described = {"format": FORMAT, **asdict(self.manifest), "sha256": sums}
+        write_toml(folder / "manifest.toml", described)
 
     @staticmethod
     def open(folder: Path) -> Feature:
-        """Open a stored feature, memory-mapped. Raises `DatasetError` where it is damaged."""
-        manifest = read_manifest(folder)
+        """Open a stored feature, memory-mapped. Raises `DatasetError` where it is damaged.
+
+        All of it is read once, for its checksums.
+        """
+        stored = _read_manifest(folder)
+        for file, sha256 in stored.get("sha256", {}).items():
+            check_file(folder / file, sha256, DatasetError, "Extract it again.")
+        manifest = _manifest_of(folder, stored)
         try:
             values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
             present = np.load(folder / "present.npy", allow_pickle=False)
@@ -178,7 +190,7 @@ def _gathered(values: NDArray[Any], index: NDArray[np.int64]) -> NDArray[Any]:
     if size <= max(_IN_MEMORY, 0):
         return np.asarray(values[index])
     with tempfile.TemporaryFile() as stream:
-        stream.truncate(size)
+        reserve(Path(tempfile.gettempdir()), size, stream)
         found = np.memmap(stream, values.dtype, "r+", shape=shape)
     for start in range(0, len(index), _BLOCK_ROWS):
         found[start : start + _BLOCK_ROWS] = values[index[start : start + _BLOCK_ROWS]]
@@ -187,6 +199,10 @@ def _gathered(values: NDArray[Any], index: NDArray[np.int64]) -> NDArray[Any]:
 
 def read_manifest(folder: Path) -> Manifest:
     """Read `folder/manifest.toml`. Raises `DatasetError` where it is absent or too new."""
+    return _manifest_of(folder, _read_manifest(folder))
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / "manifest.toml"
     if not path.is_file():
         raise DatasetError(f"{folder} is no feature: {path.name} is missing.")
@@ -194,11 +210,15 @@ def read_manifest(folder: Path) -> Manifest:
     found = stored.pop("format", None)
     if found != FORMAT:
         raise DatasetError(f"{path}: got format {found}, this release reads {FORMAT}.")
-    stored["shape"] = tuple(stored["shape"])
+    return stored
+
+
+def _manifest_of(folder: Path, stored: dict[str, Any]) -> Manifest:
+    known = {key: value for key, value in stored.items() if key != "sha256"}
     try:
-        return Manifest(**stored)
-    except TypeError as fault:
-        raise DatasetError(f"{path} is damaged: {fault}.") from fault
+        return Manifest(**{**known, "shape": tuple(known["shape"])})
+    except (KeyError, TypeError) as fault:
+        raise DatasetError(f"{folder / 'manifest.toml'} is damaged: {fault}.") from fault
 
 
 def ragged(manifest: Manifest, entries: Iterable[NDArray[Any] | None]) -> Feature:

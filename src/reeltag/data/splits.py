@@ -8,12 +8,14 @@
 Before that, `cold_users` holds a share of the users out whole; after it, `cold_hashtags` hides
 a share of the hashtags from training. Both are drawn by the seed.
 
-A split is `splits/<name>.parquet` (post, part) and `splits/<name>.toml`, how it was made and
-which hashtags are cold.
+A split is `splits/<name>.parquet` (post, part) and `splits/<name>.toml`: how it was made, which
+hashtags are cold, and the checksum of the other.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -23,12 +25,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from reeltag.checksums import check_file
 from reeltag.data.dataset import Dataset
 from reeltag.data.schema import PARTS
 from reeltag.data.vocabulary import Vocabulary
 from reeltag.errors import ConfigError, DatasetError
 from reeltag.runtime import seed_of
-from reeltag.storage import read_toml, write_parquet, write_toml
+from reeltag.storage import read_toml, write_bytes, write_toml
 
 By = Literal["user", "random", "time", "column"]
 
@@ -219,10 +222,12 @@ def _store(dataset: Dataset, split: Split) -> Split:
     if not counts["train"]:
         raise DatasetError(f"Split {name!r} leaves no post to train on: {counts}.")
     folder = dataset.path / "splits"
+    table = io.BytesIO()
+    pl.DataFrame({"post": dataset.posts["post"], "part": parts}).write_parquet(table)
+    sha256 = hashlib.sha256(table.getbuffer()).hexdigest()
     described = {"format": 1, **asdict(split.recipe), "cold": list(split.cold), "counts": counts}
-    write_toml(folder / f"{name}.toml", described)
-    table = pl.DataFrame({"post": dataset.posts["post"], "part": parts})
-    write_parquet(folder / f"{name}.parquet", table)
+    write_toml(folder / f"{name}.toml", {**described, "sha256": sha256})
+    write_bytes(folder / f"{name}.parquet", table.getvalue())
     return split
 
 
@@ -235,9 +240,11 @@ def open_split(dataset: Dataset, name: str) -> Split:
             f"{dataset.path} has no split {name!r}; it has: {have}. "
             f"Make one: reeltag split {dataset.path} --name {name} --by user"
         )
+    described = read_toml(path.with_suffix(".toml"), DatasetError)
+    again = f"Make it again: reeltag split {dataset.path} --name {name}"
+    check_file(path, described.get("sha256"), DatasetError, again)
     stored = pl.read_parquet(path)
     if not stored["post"].equals(dataset.posts["post"]):
-        raise DatasetError(f"{path} was made for other posts. Make it again: reeltag split.")
-    described = read_toml(path.with_suffix(".toml"), DatasetError)
+        raise DatasetError(f"{path} was made for other posts. {again}")
     cold = tuple(described.get("cold", ()))
     return Split(name, SplitRecipe.of(described), stored["part"], cold)

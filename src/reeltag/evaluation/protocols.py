@@ -28,6 +28,7 @@ from reeltag.models.contract import Model
 from reeltag.models.layers.top import top_k
 from reeltag.progress import track
 from reeltag.runtime import generator_of
+from reeltag.together import count, gathered, number
 
 Protocol = Literal["full", "sampled", "leave-one-out", "replay"]
 SAMPLED_NEGATIVES = {"sampled": 1000, "leave-one-out": 100}
@@ -78,6 +79,8 @@ def judge(
         seed: of the drawn hashtags; equal seeds give every model the same ones.
         budget: bytes the scores of one block may take.
 
+    Processes that work together judge a part of the blocks each, all know the outcome.
+
     In `replay` a copy of the model observes, and a model that cannot is judged as in `full`.
 
     Raises `DatasetError` where no post has a hashtag of the training vocabulary.
@@ -97,11 +100,17 @@ def judge(
     observer = observer_of(model) if protocol == "replay" else None
     # Drawn hashtags must not depend on the model, so sampled blocks have one fixed size.
     size = block_size(model, budget) if sampler is None else SAMPLED_BLOCK
-    blocks = blocks_of(model, corpus, tasks.posts, size)
+    together = count() if protocol != "replay" else 1
+    if sampler is None:
+        size = min(size, -(-len(tasks.posts) // together))
+    # Too few blocks to give one to each: every process judges all.
+    together = together if len(tasks.posts) > (together - 1) * size else 1
+    own = number() if together > 1 else 0
+    blocks = blocks_of(model, corpus, tasks.posts, size, own, together)
     if observer is not None:
         model, blocks = observer, replayed(observer, corpus, posts, judged)
     places, ranked, hits, first = [], [], [], []
-    with track(f"judging {model.name}", len(tasks.posts)) as progress:
+    with track(f"judging {model.name}", len(tasks.posts) // together) as progress:
         for index, batch in blocks:
             encoded = model.encode(batch)
             targets = tasks.positives.select(index).to(model.device)
@@ -119,13 +128,15 @@ def judge(
             hits.append(hits_of(top, targets, len(corpus.hashtags)).cpu())
             first.append(rank.cpu())
             progress.advance(len(index))
-    order = torch.argsort(torch.cat(places))
-    all_hits = torch.cat(hits)[order]
+    found = [torch.cat(parts) for parts in (places, ranked, hits, first)]
+    if together > 1:
+        found = [torch.cat(gathered(part)) for part in found]
+    at, best, hit, rank_of_first = found
+    order = torch.argsort(at)
+    all_hits = hit[order]
     values = ranking_metrics(all_hits, tasks.positives.lengths, tops)
-    values["mrr"] = 1 / torch.cat(first)[order].double()
-    return Judged(
-        judged[tasks.owner], torch.cat(ranked)[order], all_hits, tasks.positives, values, skipped
-    )
+    values["mrr"] = 1 / rank_of_first[order].double()
+    return Judged(judged[tasks.owner], best[order], all_hits, tasks.positives, values, skipped)
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,12 @@ def block_size(model: Model, budget: int = DEFAULT_BUDGET) -> int:
 
 
 def blocks_of(
-    model: Model, corpus: Corpus, posts: Posts, size: int
+    model: Model, corpus: Corpus, posts: Posts, size: int, first: int = 0, every: int = 1
 ) -> Iterator[tuple[Tensor, PostBatch]]:
-    """Walk `posts` in blocks of `size`: positions (b,) and model input on the model's device."""
-    for start in range(0, len(posts), size):
+    """Walk `posts` in blocks of `size`: positions (b,) and model input on the model's device.
+
+    From block number `first` on, one in `every` blocks.
+    """
+    for start in range(first * size, len(posts), every * size):
         index = torch.arange(start, min(start + size, len(posts)))
         yield index, corpus.batch(posts, index).to(model.device)

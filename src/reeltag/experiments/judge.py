@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import polars as pl
+
 from reeltag.data.corpus import Corpus
 from reeltag.data.dataset import Dataset
-from reeltag.data.splits import SplitRecipe, open_split
+from reeltag.data.splits import Split, SplitRecipe, open_split
 from reeltag.errors import ConfigError, RunError
 from reeltag.evaluation.evaluate import Report, evaluate
 from reeltag.evaluation.protocols import Protocol
@@ -29,7 +31,7 @@ def evaluate_run(
 
 
 def corpus_of(run: Run, dataset: Dataset) -> Corpus:
-    """The dataset in the numbering of a run.
+    """The dataset a run was trained on, with its split, in the numbering of the run.
 
     Raises `RunError` where the posts or features are not those the run was trained on:
     its training posts could then be among the ones it is judged by.
@@ -40,9 +42,27 @@ def corpus_of(run: Run, dataset: Dataset) -> Corpus:
             f"{run.path} was trained on other posts than those of {dataset.path} "
             f"(it was trained on {run.description['dataset']['name']!r}). Train again on these."
         )
+    corpus = numbered(run, dataset, open_split(dataset, run.description["split"]["name"]))
+    recipe = run.description["split"]
+    if SplitRecipe.of(recipe) != corpus.split.recipe:
+        raise RunError(
+            f"Split {recipe['name']!r} of {dataset.path} was made again in another way since "
+            f"{run.path} was trained. Train again."
+        )
+    return corpus
+
+
+def numbered(run: Run, dataset: Dataset, split: Split | None = None) -> Corpus:
+    """Any dataset in the numbering of a run; without a `split` its posts are of no part.
+
+    Raises `RunError` where a feature was made in another way than the run's.
+    """
+    whole = Split(
+        "", SplitRecipe(), pl.repeat(None, dataset.counts["posts"], dtype=pl.Utf8, eager=True)
+    )
     corpus = Corpus(
         dataset,
-        open_split(dataset, run.description["split"]["name"]),
+        split or whole,
         list(run.manifests),
         run.hashtags,
         run.users,
@@ -58,12 +78,6 @@ def corpus_of(run: Run, dataset: Dataset) -> Corpus:
                 f"Feature {name!r} of {dataset.path} was made in another way than the one "
                 f"{run.path} was trained on (their manifests differ). Train again."
             )
-    recipe = run.description["split"]
-    if SplitRecipe.of(recipe) != corpus.split.recipe:
-        raise RunError(
-            f"Split {recipe['name']!r} of {dataset.path} was made again in another way since "
-            f"{run.path} was trained. Train again."
-        )
     return corpus
 
 

@@ -16,7 +16,7 @@ from reeltag.evaluation.protocols import Protocol
 from reeltag.models.contract import Trained
 from reeltag.models.registry import entry_of
 from reeltag.training.config import TrainingConfig
-from reeltag.training.run import read_description
+from reeltag.training.description import read_description
 from reeltag.training.settings import divide_settings, read_settings
 
 

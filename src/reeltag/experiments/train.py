@@ -24,11 +24,13 @@ from reeltag.models.registry import entry_of, make
 from reeltag.progress import say
 from reeltag.runtime import device_of, seed_of
 from reeltag.storage import write_text
+from reeltag.together import first
 from reeltag.training.checkpoints import Progress
 from reeltag.training.config import TrainingConfig
+from reeltag.training.description import EVIDENCE, PARTS, read_description
 from reeltag.training.evidence import save_evidence
 from reeltag.training.loop import train
-from reeltag.training.run import PARTS, finish_run, read_description, save_run
+from reeltag.training.run import finish_run, save_run
 from reeltag.training.settings import divide_settings
 
 
@@ -56,6 +58,8 @@ def train_run(
 
     With `resume`, an unfinished run goes on where it was killed and a finished one is
     returned as it is. Raises `InputError` where `out` holds something and `resume` is not set.
+
+    Of processes that train together the first writes; the others return an empty description.
     """
     finished = check_out(out, resume)
     if finished is not None:
@@ -63,6 +67,8 @@ def train_run(
     corpus, model = prepare(dataset, split, name, settings)
     trainee = fit(corpus, model, name, settings, out, device=device, resume=resume)
     report = evaluate(trainee.model, corpus, "validation" if _has_validation(corpus) else "train")
+    if not first():
+        return {}
     return write_run(out, refit(trainee), name, settings, report)
 
 
@@ -74,6 +80,7 @@ def check_out(out: Path, resume: bool) -> dict[str, Any] | None:
     if (out / "run.toml").is_file():
         if resume:
             say(f"{out} is finished already.")
+            _clear(out)
             return read_description(out)
         raise InputError(f"{out} holds a run already. Choose another --out, or remove it.")
     if out.exists() and any(out.iterdir()) and not resume:
@@ -89,7 +96,7 @@ def write_run(
     dataset = trainee.corpus.dataset
     training_set = trainee.corpus.training
     post_ids = dataset.posts["post"].gather(training_set.posts.rows.numpy())
-    save_evidence(out / "evidence", training_set, post_ids)
+    save_evidence(out / EVIDENCE, training_set, post_ids)
     write_text(out / "history.json", json.dumps(trainee.progress.history, indent=1))
     description = save_run(
         out,
@@ -109,9 +116,14 @@ def write_run(
     )
     write_text(out / "README.md", model_card(description))
     finish_run(out, description)
+    _clear(out)
+    return description
+
+
+def _clear(out: Path) -> None:
+    """Remove the checkpoints of a finished run."""
     for folder in (out, *out.glob(f"{PARTS}/*")):
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-    return description
 
 
 def prepare(
@@ -159,7 +171,8 @@ def fit(
             to = out / PARTS / own
             done = fit(corpus, part, own, shared, to, device=device, resume=resume)
             done.model.to("cpu")
-            write_text(to / "history.json", json.dumps(done.progress.history, indent=1))
+            if first():
+                write_text(to / "history.json", json.dumps(done.progress.history, indent=1))
     model.fit(corpus.training)
     model = model.to(device_of(device))
     progress = Progress()

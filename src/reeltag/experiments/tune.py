@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from reeltag.data.dataset import Dataset
 from reeltag.data.splits import open_split
 from reeltag.errors import ConfigError, InputError, MissingExtraError, ReelTagError, RunError
@@ -33,7 +35,7 @@ from reeltag.experiments.tuning_plot import tuning_plot
 from reeltag.models.registry import entry_of
 from reeltag.progress import say
 from reeltag.runtime import seed_of
-from reeltag.storage import write_bytes, write_text, write_toml
+from reeltag.storage import write_bytes, write_text
 from reeltag.training.settings import divide_settings
 
 METRICS = ("recall@10", "ndcg@10", "precision@10", "mrr")
@@ -251,7 +253,7 @@ def _finish(
         out / "trials.json",
         json.dumps(finite(found), ensure_ascii=False, indent=1, allow_nan=False) + "\n",
     )
-    write_toml(out / "best.toml", best_toml(settings))
+    write_text(out / "best.toml", tomli_w.dumps(best_toml(settings)))  # people may edit it
     write_bytes(out / "tuning.png", tuning_plot(trials, space, search.metric, search.model))
     return found
 

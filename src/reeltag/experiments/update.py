@@ -14,6 +14,7 @@ from reeltag.models.contract import Composed, Model, Refitting, Trained
 from reeltag.models.house import House
 from reeltag.progress import say
 from reeltag.storage import sha256_of
+from reeltag.together import first
 from reeltag.training.carrying import carry
 from reeltag.training.checkpoints import Progress
 from reeltag.training.run import load_run
@@ -60,6 +61,8 @@ def update_run(
     corpus, model = prepare(dataset, split or described["split"]["name"], name, given)
     if isinstance(before.model, Refitting) and before.model.refits:
         _check_parts(before.model, model, name)
+        if not first():
+            return {}
         old = Trainee(before.model, corpus, Progress(), 0.0)
         return write_run(out, refit(old), name, given, None)
 
@@ -68,7 +71,8 @@ def update_run(
         return {"from": sha256_of(run / "model.safetensors")}
 
     trainee = fit(corpus, model, name, given, out, device=device, resume=resume, begin=begin)
-    return write_run(out, trainee, name, given, evaluate(trainee.model, corpus, "validation"))
+    report = evaluate(trainee.model, corpus, "validation")
+    return write_run(out, trainee, name, given, report) if first() else {}
 
 
 def _check_parts(before: Model, now: Model, name: str) -> None:

@@ -7,7 +7,6 @@ from there, to the same bytes. A clip that cannot be read is recorded in the fea
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -72,7 +71,7 @@ def extract(
 
     Args:
         visual, acoustic, textual: extractors by name, see `reeltag.features.registry`.
-        workers: processes that read clips; default: one for every core.
+        workers: how many read clips; default: one for every core the executor has.
         limits: what one clip may cost.
         executor: what runs the clips; default: a pool of processes on this machine.
         again: extract anew what is there already.
@@ -111,8 +110,7 @@ def extract(
         shards.assemble()
         report.features.append(_counted(dataset, shards.manifest.name))
     if clip_shards:
-        count = workers or len(os.sched_getaffinity(0))
-        _clips(dataset, clip_shards, limits or Limits(), count, executor or ClipPool, report)
+        _clips(dataset, clip_shards, limits or Limits(), workers, executor or ClipPool, report)
     for shards in clip_shards:
         shards.assemble()
         report.features.append(_counted(dataset, shards.manifest.name))
@@ -145,7 +143,7 @@ def _clips(
     dataset: Dataset,
     wanted: list[Shards],
     limits: Limits,
-    workers: int,
+    workers: int | None,
     start: StartExecutor,
     report: ExtractionReport,
 ) -> None:
@@ -169,13 +167,13 @@ def _clips(
         for shard, needing in missing.items():
             names = tuple(s.manifest.name for s in needing)
             for post in first.members(shard).tolist():
-                yield Task(post, dataset.clip_path(clips[post]), names)
+                yield Task(post, dataset.clip_path(clips[post]).absolute(), names)
 
     collected: dict[int, _Collected] = {}
     manifests = [s.manifest for s in wanted]
     with (
         track("Reading clips", total) as tracker,
-        start(manifests, limits, min(workers, total)) as pool,
+        start(manifests, limits, workers, total) as pool,
     ):
         for task, answer in pool.run(tasks()):
             report.clips_read += 1

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reeltag.checksums import check_file
 from reeltag.data.feature import Kind
 from reeltag.errors import ConfigError
 from reeltag.features.acoustic import MELS, RATE, log_mel
@@ -71,6 +72,7 @@ class _OnnxFile(ClipExtractor):
                 f"The model {stem} (SHA-256 {digest}) is not in the cache. "
                 f"Expected it at {file}: copy the ONNX file there."
             )
+        check_file(file, digest, ConfigError, "Remove it, and extract with the file you have.")
         self.name, self.weights_sha256 = f"onnx:{stem}", digest
         self.licence = str(options.get("licence", ""))
         self._network = network(file, threads)

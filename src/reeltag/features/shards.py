@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,19 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from reeltag.checksums import SEAL, check_seal, sealed
 from reeltag.data.dataset import Dataset
 from reeltag.data.feature import Feature, Manifest
 from reeltag.errors import DatasetError
-from reeltag.storage import read_toml, write_bytes, write_parquet, write_toml
+from reeltag.storage import (
+    make_folder,
+    read_toml,
+    reserve,
+    telling,
+    write_bytes,
+    write_parquet,
+    write_toml,
+)
 
 FAILURES = {"post": pl.Utf8(), "clip": pl.Utf8(), "reason": pl.Utf8()}
 """Columns of `failures.parquet`."""
@@ -57,7 +67,7 @@ class Shards:
             except (DatasetError, OSError):
                 pass
             shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=True)
+        make_folder(self.folder)
         write_toml(file, plan)
 
     def members(self, shard: int) -> NDArray[np.int64]:
@@ -90,16 +100,20 @@ class Shards:
                 "values": np.ascontiguousarray(values, dtype=dtype),
                 "lengths": np.array(lengths, dtype=np.int64),
             },
-            metadata={"failures": json.dumps(failures)},
+            # One entry: of several, safetensors writes any first, and equal parts are equal bytes.
+            metadata={"about": json.dumps({"failures": failures, **SEAL})},
         )
-        write_bytes(self._file(shard), content)
+        write_bytes(self._file(shard), *sealed(content))
 
     def failed(self) -> pl.DataFrame:
         """All failures: post, clip, reason, in the order of the posts."""
         rows: list[list[str]] = []
         for shard in range(self.count):
             with self._read(shard) as stored:
-                rows += json.loads(stored.metadata()["failures"])
+                about = stored.metadata()
+            # Those of 0.1.0 have no seal, and no more than failures.
+            first = about.get("failures")
+            rows += json.loads(first) if first else json.loads(about["about"])["failures"]
         return pl.DataFrame(rows, schema=FAILURES, orient="row")
 
     def assemble(self) -> Feature:
@@ -107,6 +121,7 @@ class Shards:
         posts = self.dataset.counts["posts"]
         lengths = np.zeros(posts, np.int64)
         for shard in range(self.count):
+            self._check(shard)
             with self._read(shard) as stored:
                 lengths[self.members(shard)] = stored.get_tensor("lengths")
         present = lengths > 0
@@ -139,10 +154,19 @@ class Shards:
     def _file(self, shard: int) -> Path:
         return self.folder / f"{shard:05d}.safetensors"
 
+    def _check(self, shard: int) -> None:
+        with self._naming(shard):
+            check_seal(self._file(shard))
+
     def _read(self, shard: int) -> Any:
-        try:
+        with self._naming(shard):
             return safe_open(self._file(shard), framework="numpy")
-        except (SafetensorError, OSError) as fault:
+
+    @contextmanager
+    def _naming(self, shard: int) -> Iterator[None]:
+        try:
+            yield
+        except (SafetensorError, OSError, ValueError) as fault:
             raise DatasetError(
                 f"{self._file(shard)} is damaged ({fault}). Remove it and extract again."
             ) from fault
@@ -154,11 +178,15 @@ class _Assembled(Feature):
     failures: pl.DataFrame
 
     def save(self, folder: Path) -> None:
-        super().save(folder)
         write_parquet(folder / "failures.parquet", self.failures)
+        super().save(folder)
 
 
 def _zeros(file: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     if 0 in shape:
         return np.zeros(shape, dtype)
-    return np.lib.format.open_memmap(file, mode="w+", dtype=np.dtype(dtype), shape=shape)
+    with telling(file):
+        values = np.lib.format.open_memmap(file, mode="w+", dtype=np.dtype(dtype), shape=shape)
+    with file.open("r+b") as stream:
+        reserve(file, file.stat().st_size, stream)
+    return values

@@ -1,13 +1,14 @@
 """A clip's path goes in, its entry of every clip feature comes out: the work of one process.
 
-`ClipWorker` is what any executor runs (a process pool here, another elsewhere): it owns a
-decoder child and the networks, and is made from manifests, which travel anywhere.
+`ClipWorker` is what any pool runs (processes here, others elsewhere): it owns a decoder child
+and the networks, and is made from manifests, which travel anywhere.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,8 @@ from reeltag.media.decode import Decoder
 from reeltag.media.limits import Limits
 
 Values = dict[str, NDArray[Any] | None]
+StartWorker = Callable[[], AbstractContextManager[Callable[..., Any]]]
+"""Makes, where it is called, what answers tasks; must be able to travel to another process."""
 
 
 class ClipWorker:
@@ -63,28 +66,28 @@ class ClipWorker:
         self._decoder.close()
 
 
-def serve(pipe: Connection, manifests: Sequence[Manifest], limits: Limits) -> None:
-    """Answer (path, names) with ("values", dict), ("failed", reason) or ("fatal", message)."""
+def serve(pipe: Connection, start: StartWorker) -> None:
+    """Say ("ready", None) or ("fatal", message), then to arguments what `answer` does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     try:
-        worker = ClipWorker(manifests, limits)
+        made = start()
     except ReelTagError as fault:
         pipe.send(("fatal", str(fault)))
         return
-    with worker:
+    with made as worker:
         try:
             pipe.send(("ready", None))
             while True:
-                path, names = pipe.recv()
-                pipe.send(_answer(worker, path, names))
+                pipe.send(answer(worker, pipe.recv()))
         except (EOFError, OSError):
             return
 
 
-def _answer(worker: ClipWorker, path: Path, names: Sequence[str]) -> tuple[str, Any]:
+def answer(worker: Callable[..., Any], arguments: Sequence[Any]) -> tuple[str, Any]:
+    """("values", what a worker answers), or ("failed", reason)."""
     try:
-        return "values", worker(path, names)
+        return "values", worker(*arguments)
     except ClipError as fault:
         return "failed", fault.reason
-    except Exception as fault:  # one clip must not end the job
+    except Exception as fault:  # one task must not end the job
         return "failed", f"{type(fault).__name__}: {str(fault)[:300]}"

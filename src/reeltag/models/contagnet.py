@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, dropout, relu
+from torch.nn.functional import binary_cross_entropy_with_logits, relu
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.contexts import DAYS, HOURS, clock_of
@@ -15,6 +15,7 @@ from reeltag.data.corpus import TrainingSet
 from reeltag.data.ragged import Ragged
 from reeltag.models.contract import Encoded, Factorised, ModelConfig, Sizes, Trained, TrainingBatch
 from reeltag.models.layers.modalities import ModalityInput
+from reeltag.models.layers.share import dropout, mean
 from reeltag.models.layers.users import UserVectors
 
 
@@ -101,4 +102,4 @@ class ConTagNet(Factorised, Trained):
         logits = self.score_all(self.encode(batch.posts))
         each = binary_cross_entropy_with_logits(logits, labels, reduction="none").sum(1)
         weight = 1 / carried.lengths.to(each.dtype)
-        return (weight * each).sum() / weight.sum()
+        return mean((weight * each).sum(), weight.sum())

@@ -35,6 +35,7 @@ from reeltag.data.corpus import TrainingSet
 from reeltag.data.feature import Kind, Manifest
 from reeltag.data.ragged import Ragged
 from reeltag.errors import MissingFeatureError, RunError
+from reeltag.models.layers.share import Share
 
 Judge = Callable[[Tensor, Ragged, str], Tensor]
 """(scores (B, H), hashtags of each post, metric such as "recall@10") → values (B,)."""
@@ -85,12 +86,15 @@ class TrainingBatch:
 
     owner (m,): position in the batch of the post that carries the hashtag; positives (m,),
     negatives (m, n). With one example a post (m = B) owner may be left out.
+
+    share: what these are of the step's examples, where processes train together; None: all.
     """
 
     posts: PostBatch
     positives: Tensor
     negatives: Tensor
     examples_of: Tensor | None = None
+    share: Share | None = None
 
     @property
     def owner(self) -> Tensor:
@@ -103,7 +107,11 @@ class TrainingBatch:
         """The same on another device."""
         examples = None if self.examples_of is None else self.examples_of.to(device)
         return TrainingBatch(
-            self.posts.to(device), self.positives.to(device), self.negatives.to(device), examples
+            self.posts.to(device),
+            self.positives.to(device),
+            self.negatives.to(device),
+            examples,
+            self.share,
         )
 
 
@@ -246,7 +254,11 @@ class Trained(Model):
 
     @abstractmethod
     def loss(self, batch: TrainingBatch) -> Tensor:
-        """Mean loss of a batch, a scalar with a gradient."""
+        """Mean loss of a batch over its examples, a scalar with a gradient.
+
+        What is no such mean, and what is drawn at random, goes through
+        `reeltag.models.layers.share`, so that a batch may be split among processes.
+        """
 
     def step_factors(self, batch_size: int) -> Mapping[str, float]:
         """Parameters, by name, whose step size is multiplied by a number; the others' is not."""

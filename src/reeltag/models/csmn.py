@@ -15,6 +15,7 @@ from reeltag.data.ragged import Ragged
 from reeltag.models.contract import Encoded, Factorised, ModelConfig, Sizes, Trained, TrainingBatch
 from reeltag.models.layers.characteristic import CharacteristicTags
 from reeltag.models.layers.modalities import ModalityInput
+from reeltag.models.layers.share import drawn
 
 _WINDOWS = (3, 4, 5)
 
@@ -135,7 +136,7 @@ class Csmn(Factorised, Trained):
         place = torch.arange(carried.shape[1], device=carried.device, dtype=torch.float32)
         place = place.expand(carried.shape)
         if self.config.order == "random":
-            place = torch.rand_like(place)
+            place = drawn(place.shape, place)
         turn = place.masked_fill(carried != hashtags.unsqueeze(1), torch.inf).amin(1, keepdim=True)
         earlier = (carried >= 0) & (place < turn)
         order = torch.argsort(place.masked_fill(~earlier, -1.0), dim=1, stable=True)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from reeltag.data.batches import PostBatch
 from reeltag.models.contract import Sizes
+from reeltag.models.layers.share import mean
 from reeltag.models.layers.view import pool, states_of
 from reeltag.models.softmax_model import SoftmaxConfig, SoftmaxModel
 
@@ -90,7 +91,7 @@ class Eastern(SoftmaxModel):
 
     def represent(self, posts: PostBatch) -> tuple[Tensor, Tensor]:
         found, present = self.concepts(posts)
-        size = found.sum() / present.sum().clamp(min=1)
+        size = mean(found.sum(), present.sum())
         return found.flatten(1), self.config.sparsity * size
 
     def _kept(self, modality: str) -> int:

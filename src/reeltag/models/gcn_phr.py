@@ -19,6 +19,7 @@ from reeltag.models.layers.modalities import ModalityInput
 from reeltag.models.layers.post_messages import NodeConvolution
 from reeltag.models.layers.projection import FeatureProjection
 from reeltag.models.layers.segments import Aggregation
+from reeltag.models.layers.share import everyones_nodes, examples_of_step, shared
 
 _MOST_AT_ONCE = 10.0
 """Largest factor on the step size of matrices that are changed once in many steps."""
@@ -166,8 +167,8 @@ class GcnPhr(Trained):
             )
         if self._graph is None:
             raise RuntimeError("fit the model before propagating over its graph")
-        to_users = self._edges(self._graph.users, users, step)
-        to_hashtags = self._edges(self._graph.hashtags, hashtags, step)
+        to_users = self._edges(self._graph.users, users, step, own)
+        to_hashtags = self._edges(self._graph.hashtags, hashtags, step, own)
         if own is not None:
             to_users = without_own(to_users, own[0])
             to_hashtags = without_own(to_hashtags, own[1])
@@ -194,10 +195,25 @@ class GcnPhr(Trained):
         """On an accelerator: sizes must not depend on the data, or every step waits for them."""
         return self.device.type != "cpu"
 
-    def _edges(self, side: Side, nodes: Tensor | None, step: bool) -> Subgraph:
+    def _edges(
+        self,
+        side: Side,
+        nodes: Tensor | None,
+        step: bool,
+        own: tuple[Tensor, Tensor] | None = None,
+    ) -> Subgraph:
         c = self.config
         if not step or c.neighbours is None:
             return incoming(side, nodes)
+        if shared() and nodes is not None and not self._resident:
+            # Drawn for the nodes of the whole step in its order, kept for one's own.
+            if own is None:
+                whole = torch.unique(everyones_nodes([nodes])[0])
+                places = torch.searchsorted(whole, nodes)
+            else:
+                split = [len(own[0]), len(nodes) - len(own[0])]
+                whole, places = everyones_nodes(torch.split(nodes, split))
+            return sampled(side, whole, c.neighbours, c.neighbour_posts).of_nodes(places)
         return sampled(side, nodes, c.neighbours, c.neighbour_posts, padded=self._resident)
 
     def _distinct(self, ids: Tensor) -> tuple[Tensor | None, Tensor]:
@@ -283,7 +299,7 @@ class GcnPhr(Trained):
 
     def loss(self, batch: TrainingBatch) -> Tensor:
         own, n = batch.posts.own, batch.negatives.shape[1]
-        self._seen += len(own)
+        self._seen += examples_of_step(len(own))
         owners = batch.posts.users
         wanted = torch.cat([batch.positives, batch.negatives.reshape(-1)])
         if self.config.mask_own_post:

@@ -18,6 +18,7 @@ from reeltag.models.layers.common_space import view_loss
 from reeltag.models.layers.hashtag_attention import HashtagAttention
 from reeltag.models.layers.interaction import Interaction
 from reeltag.models.layers.sequences import ModalitySequences
+from reeltag.models.layers.share import everyones
 from reeltag.models.layers.shortlist import SAMPLE, Shortlist, settled
 from reeltag.models.layers.view import Pooling, View
 
@@ -263,7 +264,8 @@ class Logo(Heeding, Trained):
     def view_loss(self, encoded: Encoded, positives: Tensor) -> Tensor:
         """Eq. 5 over the examples of a batch; `encoded` has a row for each example."""
         vectors, there = self._pairs(encoded, embedding(positives, self.hashtag).unsqueeze(1))
-        return view_loss(vectors.squeeze(1), there, positives, self.config.view_weight)
+        rows = (everyones(vectors.squeeze(1)), everyones(there), everyones(positives))
+        return view_loss(*rows, self.config.view_weight)
 
     def network_loss(self, encoded: Encoded, batch: TrainingBatch) -> Tensor:
         """Eq. 9, the mean over all pairs; `encoded` has a row for each example."""

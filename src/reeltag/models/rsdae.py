@@ -14,6 +14,7 @@ from reeltag.data.corpus import TrainingSet
 from reeltag.errors import MissingFeatureError
 from reeltag.models.contract import Encoded, Factorised, ModelConfig, Sizes, Trained, TrainingBatch
 from reeltag.models.layers.common_space import same_hashtag_loss
+from reeltag.models.layers.share import drawn, everyones, mean
 
 _FIRST = 0.3
 """Deviation of the first layer's initial weights."""
@@ -144,18 +145,19 @@ class Rsdae(Factorised, Trained):
     def loss(self, batch: TrainingBatch) -> Tensor:
         config, posts, owner = self.config, batch.posts, batch.owner
         clean = self.bag(posts)
-        drawn = torch.rand(len(posts.words.values), device=clean.device, dtype=clean.dtype)
-        code = _through(self.encoder, self.bag(posts, (drawn >= config.noise).to(clean.dtype)))
+        noise = drawn((len(posts.words.values),), clean)
+        code = _through(self.encoder, self.bag(posts, (noise >= config.noise).to(clean.dtype)))
         scores = self.score_all({"query": self._query(code)})
         one = scores.new_ones(())
         used = torch.zeros_like(scores).index_put_((owner, batch.positives), one)
         weight = config.unused + (1 - config.unused) * used
-        loss = (weight * (used - scores).square()).sum() / len(posts)
+        count = clean.new_tensor(len(posts))
+        loss = mean((weight * (used - scores).square()).sum(), count)
         back = _through(self.decoder, code)
-        loss = loss + config.reconstruction * (back - clean).square().sum() / len(posts)
-        codes = code.index_select(0, owner).unsqueeze(1)
+        loss = loss + mean(config.reconstruction * (back - clean).square().sum(), count)
+        codes = everyones(code.index_select(0, owner)).unsqueeze(1)
         there = torch.ones(codes.shape[:2], dtype=torch.bool, device=codes.device)
-        related = same_hashtag_loss(codes, there, batch.positives)
+        related = same_hashtag_loss(codes, there, everyones(batch.positives))
         return (loss + config.relation * related) / 2
 
     def bytes_per_post(self) -> int:

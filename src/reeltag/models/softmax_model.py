@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
@@ -17,6 +16,7 @@ from reeltag.data.feature import Manifest
 from reeltag.models.contract import Encoded, Factorised, ModelConfig, Sizes, Trained, TrainingBatch
 from reeltag.models.layers.segments import segment_sizes
 from reeltag.models.layers.sequences import ModalitySequences
+from reeltag.models.layers.share import dropout
 
 
 class SoftmaxConfig(ModelConfig):

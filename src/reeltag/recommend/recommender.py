@@ -33,6 +33,7 @@ from reeltag.recommend.posts import (
     publish,
 )
 from reeltag.recommend.reasons import Reason, Reasons
+from reeltag.training.description import EVIDENCE, check_run
 from reeltag.training.evidence import Evidence, load_evidence
 from reeltag.training.run import Run, load_run
 
@@ -66,7 +67,9 @@ class Recommender:
     @cached_property
     def evidence(self) -> Evidence:
         """What reasons are read from, opened when first asked for."""
-        return load_evidence(self.run.path / "evidence", self.run.model.sizes)
+        run = self.run
+        check_run(run.path, run.description, evidence=True)
+        return load_evidence(run.path / EVIDENCE, run.model.sizes)
 
     def _why(
         self, reads: Sequence[Read], ids: Sequence[list[int]], encoded: Encoded

@@ -1,8 +1,8 @@
 """Where training stands, to one file and back: continuing equals never having stopped.
 
 One safetensors file holds the model's, the best epoch's and the optimiser's tensors;
-its header holds the epoch, the history and the settings. It is replaced atomically, so a
-kill at any moment leaves the last whole epoch.
+its header holds the epoch, the history, the settings and the checksum of it all. It is
+replaced atomically, so a kill at any moment leaves the last whole epoch.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from reeltag.checksums import SEAL, check_seal, sealed
 from reeltag.errors import RunError
 from reeltag.storage import write_bytes
 
@@ -54,8 +55,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     header = {
         "progress": json.dumps(vars(checkpoint.progress)),
         "settings": json.dumps(checkpoint.settings, sort_keys=True),
+        **SEAL,
     }
-    write_bytes(path, save(tensors, metadata=header))
+    write_bytes(path, *sealed(save(tensors, metadata=header)))
 
 
 def load_checkpoint(path: Path, settings: dict[str, Any]) -> Checkpoint:
@@ -65,6 +67,7 @@ def load_checkpoint(path: Path, settings: dict[str, Any]) -> Checkpoint:
     """
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimiser": {}}
     try:
+        check_seal(path)
         with safe_open(path, framework="pt") as stored:
             header = stored.metadata()
             for name in stored.keys():  # noqa: SIM118 - no mapping

@@ -2,6 +2,9 @@
 
 The batch order is a pure function of (seed, epoch) and the negatives of (seed, epoch,
 step), so a run that was killed and resumed ends with the same weights as one that was not.
+
+Processes that train together (`reeltag.together`) each take a share of every batch, add up
+their gradients and take the same step, so that they end with the weights that one ends with.
 """
 
 from __future__ import annotations
@@ -17,10 +20,12 @@ from torch import Tensor
 from reeltag.data.corpus import NO_FEATURES, TrainingSet, batch_of
 from reeltag.data.negatives import NegativeSampler
 from reeltag.data.ragged import Ragged
-from reeltag.errors import MissingExtraError, ReelTagError
+from reeltag.errors import MissingExtraError, ReelTagError, RunError
 from reeltag.models.contract import Trained, TrainingBatch
+from reeltag.models.layers.share import Share, sharing
 from reeltag.progress import say, track
 from reeltag.runtime import generator_of, seed_of
+from reeltag.together import add_up, count, first, number, numbers
 from reeltag.training.checkpoints import (
     Checkpoint,
     Progress,
@@ -76,6 +81,10 @@ def batches_of(
     With `features`, rows are read from their files on the host and moved; without, posts,
     examples, order and negatives lie on the device and no step waits for it. The order is
     the same everywhere; negatives drawn on an accelerator are others than the host's.
+
+    Of processes that train together each gets its posts of every batch, with their examples;
+    what is drawn is drawn for the whole batch. Of a batch with fewer posts than processes each
+    gets all.
     """
     host = torch.device("cpu") if features else torch.device(device)
     posts, reader = training.posts.to(host), training.reader if features else NO_FEATURES
@@ -85,14 +94,14 @@ def batches_of(
     single = bool((each == 1).all())
     of_posts, of_tags = examples.posts[order].to(host), examples.hashtags.select(order).to(host)
     # Where each step's examples begin, known on the host before the first step.
-    ends = torch.cat([each.new_zeros(1), each.cumsum(0)])[:: config.batch_size].tolist()
+    starts = torch.cat([each.new_zeros(1), each.cumsum(0)])
+    ends = starts[:: config.batch_size].tolist()
     ends = [*ends, len(of_tags.values)] if ends[-1] < len(of_tags.values) else ends
     each = each.to(host)
     for step, index in enumerate(torch.split(of_posts, config.batch_size)):
         tags, owner = of_tags.values[ends[step] : ends[step + 1]], None
-        drawn_for = index
+        drawn_for, at = index, step * config.batch_size
         if not single:
-            at = step * config.batch_size
             owner = torch.repeat_interleave(
                 torch.arange(len(index), device=host),
                 each[at : at + len(index)],
@@ -101,8 +110,23 @@ def batches_of(
             drawn_for = index[owner]
         random = generator_of(config.seed, epoch, step, "negatives", device=host)
         drawn = sampler.draw(drawn_for, config.negatives, random)
-        batch = TrainingBatch(batch_of(reader, posts, index, own=index), tags, drawn, owner)
+        low, high = _own_posts(len(index))
+        whole, share = index, None
+        if high - low < len(whole):
+            begin, end = (int(starts[at + post]) - ends[step] for post in (low, high))
+            share = Share((end - begin) / len(tags), len(tags))
+            index, tags, drawn = index[low:high], tags[begin:end], drawn[begin:end]
+            owner = None if owner is None else owner[begin:end] - low
+        of_posts_here = batch_of(reader, posts, index, own=index, among=whole)
+        batch = TrainingBatch(of_posts_here, tags, drawn, owner, share)
         yield batch if host.type == torch.device(device).type else batch.to(device)
+
+
+def _own_posts(posts: int) -> tuple[int, int]:
+    """First and last of a batch's posts that are this process's: all, if there are too few."""
+    if posts < count():
+        return 0, posts
+    return number() * posts // count(), (number() + 1) * posts // count()
 
 
 def train(
@@ -123,6 +147,9 @@ def train(
         settings: everything that decides the result; a checkpoint of other settings is refused.
         checkpoint: written after each epoch; read first when `resume` is set and it exists.
         logs: folder for TensorBoard event files.
+
+    Processes that train together must see the same checkpoint, of which the first writes the next;
+    it may be of another number of processes. Raises `RunError` where they do not.
     """
     optimiser = optimiser_of(model, config)
     progress = Progress()
@@ -133,7 +160,12 @@ def train(
         model.load_tensors(stored.model)
         restore_optimiser(optimiser, stored.optimiser)
         say(f"Resuming after epoch {progress.epoch} (best: epoch {progress.best_epoch}).")
-    writer = _writer(logs)
+    if len(set(map(tuple, numbers([progress.epoch])))) > 1:
+        raise RunError(
+            f"Processes found different checkpoints at {checkpoint}. Expected one folder that all "
+            "of them see: give --out on a disk they share."
+        )
+    writer = _writer(logs) if first() else None
     examples = examples_of(model, training)
     steps = -(-len(examples.posts) // config.batch_size)
     with track(f"training {model.name}", config.epochs * steps) as bar:
@@ -157,10 +189,9 @@ def train(
             if writer is not None:
                 for name, value in progress.history[-1].items():
                     writer.add_scalar(name, value, epoch)
-            save_checkpoint(
-                checkpoint,
-                Checkpoint(progress, model.tensors(), best, optimiser_tensors(optimiser), settings),
-            )
+            if first():
+                state = (model.tensors(), best, optimiser_tensors(optimiser), settings)
+                save_checkpoint(checkpoint, Checkpoint(progress, *state))
     if writer is not None:
         writer.close()
     model.load_tensors(best)
@@ -217,18 +248,25 @@ def _epoch(
 ) -> float:
     model.train()
     total = torch.zeros((), dtype=torch.float64, device=model.device)
-    count = 0
+    examples = 0
+    parameters = list(model.parameters())
     for step, batch in enumerate(batches, start=1):
         optimiser.zero_grad(set_to_none=True)
-        loss = model.loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        model.after_backward(last=step == steps)
+        share, size = batch.share, len(batch.positives)
+        weight = 1 / count() if share is None else share.weight
+        with sharing(share):
+            loss = model.loss(batch) * weight
+            loss.backward()  # type: ignore[no-untyped-call]
+            model.after_backward(last=step == steps)
+        add_up([p.grad for p in parameters if p.grad is not None])
         optimiser.step()
         # Summed on the device: reading it each step would wait for the accelerator.
-        total += loss.detach().double() * len(batch.positives)
-        count += len(batch.positives)
+        size = size if share is None else share.examples
+        total += loss.detach().double() * size
+        examples += size
         bar.advance()
-    mean = float(total) / max(count, 1)
+    add_up([total])
+    mean = float(total) / max(examples, 1)
     if mean != mean or mean == float("inf"):
         raise ReelTagError(
             f"The loss of {model.name} is {mean}, so training has diverged. "

@@ -1,6 +1,6 @@
 """A run: a folder that holds a trained model and all it needs to be used without its data.
 
-run.toml              what was trained on what, settings, features, versions, results
+run.toml              what was trained on what, settings, features, versions, results, checksums
 model.safetensors     the model's tensors
 hashtags.parquet      vocabulary (name, training uses); users, words, music and place likewise
 profiles.safetensors  codes of the known users' fields, whose meaning `run.toml` lists
@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 import reeltag
+from reeltag.checksums import sha256_of
 from reeltag.data.contexts import CONTEXT_COLUMNS, Contexts
 from reeltag.data.corpus import Corpus
 from reeltag.data.feature import Manifest
@@ -33,12 +34,10 @@ from reeltag.errors import RunError
 from reeltag.models.contract import Model, Sizes
 from reeltag.models.registry import build
 from reeltag.runtime import device_of
-from reeltag.storage import read_toml, sha256_of, write_bytes, write_toml
+from reeltag.storage import write_bytes, write_toml
 from reeltag.training.config import TrainingConfig
+from reeltag.training.description import EVIDENCE, FORMAT, PARTS, check_run, read_description
 
-FORMAT = 1
-PARTS = "scorers"
-"""Folder with one folder for each part of a model that was trained by itself."""
 VOCABULARIES = ("hashtags", "users", "words")
 
 
@@ -73,7 +72,10 @@ def save_run(
     training: TrainingConfig,
     results: dict[str, Any],
 ) -> dict[str, Any]:
-    """Write the tensors and vocabularies of a run; return what `finish_run` is to store."""
+    """Write the tensors and vocabularies of a run; return what `finish_run` is to store.
+
+    What else is there by then (evidence, histories) gets its checksum, too.
+    """
     write_bytes(path / "model.safetensors", save(model.tensors()))
     corpus.hashtags.save(path / "hashtags.parquet")
     corpus.users.save(path / "users.parquet")
@@ -110,15 +112,20 @@ def save_run(
             "polars": pl.__version__,
             "python": platform.python_version(),
         },
-        "sha256": {
-            file: sha256_of(path / file)
-            for file in (
-                "model.safetensors",
-                "profiles.safetensors",
-                *(f"{name}.parquet" for name in (*VOCABULARIES, *CONTEXT_COLUMNS)),
-            )
-        },
+        "sha256": {str(file): sha256_of(path / file) for file in _stored(path)},
     }
+
+
+def _stored(path: Path) -> list[Path]:
+    """What a run's description vouches for, under its folder."""
+    names = (
+        "model.safetensors",
+        "profiles.safetensors",
+        *(f"{name}.parquet" for name in (*VOCABULARIES, *CONTEXT_COLUMNS)),
+    )
+    more = (path / EVIDENCE, path.glob("history.json"), path.glob(f"{PARTS}/*/history.json"))
+    found = [*more[0].glob("*"), *more[1], *more[2]]
+    return [*map(Path, names), *sorted(file.relative_to(path) for file in found)]
 
 
 def finish_run(path: Path, description: dict[str, Any]) -> None:
@@ -130,11 +137,7 @@ def load_run(path: Path | str, device: str = "auto") -> Run:
     """Open a run. Raises `RunError` where it is absent, unfinished or damaged."""
     path = Path(path)
     description = read_description(path)
-    for file, expected in description["sha256"].items():
-        if not (path / file).is_file() or sha256_of(path / file) != expected:
-            raise RunError(
-                f"{path / file} is missing or damaged (its checksum differs). Train again."
-            )
+    check_run(path, description)
     try:
         manifests = {
             stored["name"]: Manifest(**{**stored, "shape": tuple(stored["shape"])})
@@ -160,21 +163,3 @@ def load_run(path: Path | str, device: str = "auto") -> Run:
     model = model.to(device_of(device)).eval()
     hashtags, users, words = (Vocabulary.load(path / f"{name}.parquet") for name in VOCABULARIES)
     return Run(path, description, model, hashtags, users, words, fields, profiles, contexts)
-
-
-def read_description(path: Path) -> dict[str, Any]:
-    """`run.toml` of a finished run. Raises `RunError` where there is none."""
-    toml = path / "run.toml"
-    if not toml.is_file():
-        folders = (path, *path.glob(f"{PARTS}/*"))
-        unfinished = any((folder / "checkpoint.safetensors").is_file() for folder in folders)
-        hint = (
-            "It is unfinished: train again with --resume."
-            if unfinished
-            else "Make one: reeltag train DATASET --model NAME --out RUN"
-        )
-        raise RunError(f"{path} is no ReelTag run. {hint}")
-    description = read_toml(toml)
-    if description.get("format") != FORMAT:
-        raise RunError(f"{toml}: got format {description.get('format')}, expected {FORMAT}.")
-    return description

@@ -187,13 +187,22 @@ def _first(faults: list[Fault]) -> str:
 
 @contextmanager
 def _rejects_file(path: Path | None, faults: list[Fault]) -> Iterator[None]:
-    """Write the rejects; they appear under their name only once the block has succeeded."""
+    """Write the rejects; where the block then fails, none are left that were not there before.
+
+    They come first: a dataset that is there has them, whenever the power was cut.
+    """
     if path is None:
         yield
         return
+    new = not path.exists()
     with atomic_file(path) as stream:
         for fault in faults:
             reason = f"{fault.reason}: {fault.detail}" if fault.detail else fault.reason
             entry = {"row": fault.row, "reason": reason, "raw": fault.raw}
             stream.write(json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+    try:
         yield
+    except BaseException:
+        if new:
+            path.unlink(missing_ok=True)
+        raise

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from reeltag.errors import ConfigError
 from reeltag.features.backbones.cache import cache_folder
 from reeltag.progress import track
-from reeltag.storage import atomic_folder, sha256_of
+from reeltag.storage import atomic_folder, sha256_of, write_parquet
 
 _MOST_WORDS, _MOST_NUMBERS, _LONGEST = 20_000_000, 4096, 4096
 _AT_ONCE = 1 << 22
@@ -141,7 +141,7 @@ def _convert(file: Path, stream: IO[bytes], folder: Path) -> None:
             vectors.write(_half(file, names, rows))
         vectors.seek(0)
         _head(vectors, len(names), width)
-    pl.DataFrame({"word": list(names)}).write_parquet(folder / "words.parquet")
+    write_parquet(folder / "words.parquet", pl.DataFrame({"word": list(names)}))
 
 
 def _head(stream: IO[bytes], words: int, width: int) -> None:

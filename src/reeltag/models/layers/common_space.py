@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from reeltag.models.layers.segments import segment_sum
+from reeltag.models.layers.share import mean
 
 
 class Tower(nn.Module):
@@ -68,8 +69,8 @@ def same_hashtag_loss(vectors: Tensor, there: Tensor, hashtags: Tensor) -> Tenso
     present = there.to(vectors.dtype)
     shown = vectors * present.unsqueeze(2)
     count = segment_sum(present, group, known)
-    mean = segment_sum(shown, group, known) / count.clamp(min=1).unsqueeze(2)
-    offset = shown - mean.index_select(0, group) * present.unsqueeze(2)
+    middle = segment_sum(shown, group, known) / count.clamp(min=1).unsqueeze(2)
+    offset = shown - middle.index_select(0, group) * present.unsqueeze(2)
     total = (count * segment_sum(offset.square().sum(2), group, known)).sum()
     return total / (count * (count - 1) / 2).sum().clamp(min=1)
 
@@ -95,6 +96,6 @@ def consensus(vectors: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
     """
     present = there.to(vectors.dtype).unsqueeze(2)
     shown = vectors * present
-    mean = shown.sum(1) / present.sum(1).clamp(min=1)
-    apart = ((shown - mean.unsqueeze(1)) * present).square().sum()
-    return mean, apart / present.sum().clamp(min=1)
+    nearest = shown.sum(1) / present.sum(1).clamp(min=1)
+    apart = ((shown - nearest.unsqueeze(1)) * present).square().sum()
+    return nearest, mean(apart, present.sum())

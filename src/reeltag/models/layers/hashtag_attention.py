@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from reeltag.models.layers import fused
+from reeltag.models.layers.share import Dropout
 
 _ELEMENTS = 1 << 20
 """Hidden values of the attention that are held at once."""
@@ -28,7 +29,7 @@ class HashtagAttention(nn.Module):
         self.keys = nn.Linear(hidden, width)
         self.queries = nn.Linear(dim, width, bias=False)
         self.weight = nn.Parameter(torch.empty(width))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def pairs(self, keys: Tensor, queries: Tensor, mask: Tensor) -> Tensor:
         """Weights for each row's own hashtags: keys (m, T, A), queries (m, C, A): (m, C, T)."""

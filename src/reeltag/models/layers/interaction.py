@@ -7,6 +7,8 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from reeltag.models.layers.share import Dropout
+
 
 class Interaction(nn.Module):
     """Customised NCF (LOGO Eq. 6-8).
@@ -27,7 +29,7 @@ class Interaction(nn.Module):
             nn.Linear(before, after) for before, after in itertools.pairwise(widths)
         )
         self.weight = nn.Parameter(torch.empty(widths[-1]))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, products: Tensor) -> Tensor:
         return self.above(self.layers[0](self.dropout(products.flatten(-2))))

@@ -8,6 +8,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from reeltag.errors import ConfigError
+from reeltag.training.description import read_description
 
 FILE = "serving.sqlite"
 """The SQLite file beside a run."""
@@ -21,7 +22,6 @@ def store_url(place: str | Path) -> str:
     """
     if "://" in str(place):
         return str(place)
-    from reeltag.training.run import read_description  # late: it imports torch
 
     read_description(Path(place))
     return URL.create("sqlite", database=str(Path(place) / FILE)).render_as_string()

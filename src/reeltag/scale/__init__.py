@@ -1,0 +1,1 @@
+"""Past one machine: what the other rooms do, on several machines or processes at once."""
