@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 
 def set_threads(threads: int | None = None) -> int:
-    """Set torch's threads once for this process and return the count.
+    """Set torch's and numba's threads once for this process and return the count.
 
     Default: every core this process may use, shared with those that torchrun started beside it.
+    numba counts them when it is first imported, and hands torch its number when it first runs.
     """
     import torch
 
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     count = threads or max(1, len(os.sched_getaffinity(0)) // beside)
+    if "numba" not in sys.modules:
+        os.environ["NUMBA_NUM_THREADS"] = str(count)
     torch.set_num_threads(count)
     return count
 

@@ -39,18 +39,19 @@ def test_grid_products_are_near_and_show_no_batch() -> None:
 
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("rows", [1, 3, 40])
+@pytest.mark.parametrize("width", [5, 37, 384])
 def test_whole_numbers_say_the_same(
-    rows: int, compiled: bool, monkeypatch: pytest.MonkeyPatch
+    rows: int, width: int, compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not compiled:
         monkeypatch.setattr(grid, "available", lambda: False)
     numbers = torch.Generator().manual_seed(3)
     left, right = (
-        normalize(torch.randn(count, 384, generator=numbers), dim=1) for count in (rows, 35)
+        normalize(torch.randn(count, width, generator=numbers), dim=1) for count in (rows, 35)
     )
     found = grid_product(grid_counts(left), grid_counts(right))
     assert torch.equal(found, on_grid(left) @ on_grid(right).T)
-    one = torch.eye(384)[:1]
+    one = torch.eye(width)[-1:]
     assert grid_product(grid_counts(one), grid_counts(-one)).tolist() == [[-1.0]]
     assert grid_product(grid_counts(left[:0]), grid_counts(right)).shape == (0, 35)
     assert grid_product(grid_counts(left), grid_counts(right[:0])).shape == (rows, 0)

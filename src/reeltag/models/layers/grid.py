@@ -14,8 +14,6 @@ from torch import Tensor
 from reeltag.models.layers.fused import available
 
 _GRID = 1 << 11
-_FEW = 24
-"""Rows up to which whole numbers are faster than float32 numbers made of them."""
 _PIECE = 1024
 """Rows of which such numbers are made at once: they stay near the processor."""
 
@@ -33,7 +31,7 @@ def grid_counts(vectors: Tensor) -> Tensor:
 def grid_product(left: Tensor, right: Tensor) -> Tensor:
     """left (B, n) rightᵀ of `grid_counts` (B, n) and (C, n): float32 (B, C)."""
     unit = 1.0 / _GRID**2
-    if left.device.type == "cpu" and available() and len(left) <= _FEW:
+    if left.device.type == "cpu" and available():
         import numpy as np
 
         from reeltag.models.layers import grid_kernels

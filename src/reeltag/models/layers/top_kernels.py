@@ -17,6 +17,9 @@ from reeltag.models.layers.compiled import compiled
 _SIGN = np.uint32(1 << 31)
 _LOW = np.uint64((1 << 32) - 1)
 _SHIFT = np.uint64(32)
+_LARGEST = np.int32((1 << 31) - 1)
+_LEAST = np.int32(-0x7F800001)
+"""Where -inf, and what is no number, stand in the order of `_in_order`."""
 
 
 @numba.njit(cache=True, inline="always")
@@ -38,36 +41,48 @@ def _smallest(keys: Any, most: int) -> Any:
     return keys[:most]
 
 
+@numba.njit(cache=True)
+def _in_order(row: Any, order: Any, maxima: Any) -> None:
+    """Whole numbers that are ordered as the row's, into `order`; the largest down its lines."""
+    wide = len(maxima)
+    for start in range(0, len(row), wide):
+        line, into = row[start : start + wide], order[start : start + wide]
+        for j in range(len(line)):
+            bits = np.float32(line[j] + np.float32(0)).view(np.int32)  # -0 + 0 is 0
+            place = np.int32(bits ^ (np.int32(bits >> np.int32(31)) & _LARGEST))
+            into[j] = place if line[j] == line[j] else _LEAST
+            maxima[j] = max(maxima[j], into[j])
+
+
 @compiled
 def top_columns(scores: Any, out: Any) -> None:
     """Of rows (B, H), into out (B, most): no column is sorted that is not among the first.
 
     Each row is laid out in lines of `wide` columns; the most-th largest of the maxima down the
-    lines is a lower bound of the most-th largest of all. Fewer than `most` of them are above it.
+    lines is a lower bound of the most-th largest of all. Fewer than `most` maxima are above it,
+    and only there is anything that is.
     """
     rows, width = scores.shape
     most = out.shape[1]
-    wide = min(width, 2 * most)
-    room = most * (2 + width // wide)
+    wide = min(width, 4 * most)
     for p in prange(rows):
-        row = scores[p]
-        maxima = np.full(wide, -np.inf, np.float32)
-        for start in range(0, width, wide):
-            for j in range(min(wide, width - start)):
-                value = row[start + j]
-                maxima[j] = value if value > maxima[j] else maxima[j]
+        order, maxima = np.empty(width, np.int32), np.full(wide, _LEAST, np.int32)
+        _in_order(scores[p], order, maxima)
         bound = np.partition(maxima, wide - most)[wide - most]
-        keys = np.empty(room, np.uint64)
+        high = np.flatnonzero(maxima >= bound)
+        keys = np.empty(most * (2 + width // wide), np.uint64)
         found, equal = 0, 0
-        for j in range(width):
-            value = row[j]
-            if value > bound:
-                keys[found] = _key(value, j)
-                found += 1
-            elif equal < most and (value == bound or bound == -np.inf):  # or not a number
-                keys[found] = _key(value, j)
-                found += 1
-                equal += 1
+        for start in range(0, width, wide):
+            for j in high:
+                column = start + j
+                if column < width and order[column] >= bound:
+                    if order[column] == bound:
+                        if equal == most:
+                            continue
+                        equal += 1
+                    first = np.uint64(np.int64(_LARGEST) - np.int64(order[column]))
+                    keys[found] = (first << _SHIFT) | np.uint64(column)
+                    found += 1
         best = _smallest(keys[:found], most)
         for place in range(most):
             out[p, place] = np.int64(best[place] & _LOW)
