@@ -21,6 +21,7 @@ from reeltag.recommend import Answer, Question, Recommender
 from reeltag.recommend.posts import Circumstances, NewPost, Values
 from reeltag.recommend.recommender import Read
 from reeltag.serving.records import DEFAULT, Ledger, Published
+from reeltag.training.evidence import Evidence
 
 _BLOCK = 64
 """Posts of the store that are observed at once."""
@@ -91,10 +92,10 @@ def private_copy(base: Recommender, gone: Collection[str] | None) -> Recommender
             users=run.users.concealed(gone),
             hashtags=run.hashtags.concealed(()),
         ),
-        replace(
-            evidence,
-            posts=evidence.posts.with_columns(post=post),
-            nearest=None if evidence.nearest is None else copy.deepcopy(evidence.nearest),
+        Evidence(
+            evidence.posts.with_columns(post=post),
+            evidence.words,
+            None if evidence.nearest is None else copy.deepcopy(evidence.nearest),
         ),
     )
 

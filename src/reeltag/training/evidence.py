@@ -18,7 +18,7 @@ from pathlib import Path
 import polars as pl
 from safetensors.torch import load_file, save
 
-from reeltag.data.batches import PostBatch
+from reeltag.data.batches import PostBatch, collate
 from reeltag.data.corpus import TrainingSet
 from reeltag.data.pooled import pooled, pooled_manifests, pooled_reader
 from reeltag.data.ragged import Ragged
@@ -33,15 +33,35 @@ NEIGHBOURS = 20
 _MIN_WORD_POSTS = 2
 _MAX_WORD_POSTS_SHARE = 0.1
 """A word in more than this share of the captions says nothing about a hashtag."""
+_MOST_WAITING = 256
+"""Published posts, or groups of them, that wait: they hold their features."""
 
 
-@dataclass(frozen=True)
 class Evidence:
-    """Opened evidence of a run."""
+    """Opened evidence of a run. Published posts wait until words or neighbours are looked at:
 
-    posts: pl.DataFrame
-    words: pl.DataFrame
-    nearest: ContentKnn | None
+    models that give reasons of their own seldom need them, and many posts at once cost little more
+    than one.
+    """
+
+    def __init__(
+        self, posts: pl.DataFrame, words: pl.DataFrame, nearest: ContentKnn | None
+    ) -> None:
+        self.posts = posts
+        self._words, self._nearest = words, nearest
+        self._waiting: list[_Published] = []
+
+    @property
+    def words(self) -> pl.DataFrame:
+        """How often words go with hashtags (`word_counts`)."""
+        self._settle()
+        return self._words
+
+    @property
+    def nearest(self) -> ContentKnn | None:
+        """Finds the most similar posts, where there are features."""
+        self._settle()
+        return self._nearest
 
     def with_posts(
         self,
@@ -51,21 +71,41 @@ class Evidence:
         captions: Sequence[str],
         posts: PostBatch,
     ) -> Evidence:
-        """With B published posts, `posts` as model input; ids may be new ones.
+        """This one, with B published posts, `posts` as model input; ids may be new ones.
 
         Words are counted where they are listed with the hashtag: a word that never went with
         it in training gives no reason.
         """
         rows = pl.DataFrame({"post": names, "user": users, "hashtags": tags}, self.posts.schema)
-        if self.nearest is not None:
-            new = max([-1, *(tag for row in tags for tag in row)]) + 1 - self.nearest.sizes.hashtags
-            self.nearest.grow(hashtags=[""] * max(0, new))
-            self.nearest.observe(pooled(posts), Ragged.from_lists(tags))
+        self.posts = self.posts.extend(rows)
+        self._waiting.append(_Published(tags, captions, pooled(posts)))
+        if len(self._waiting) == _MOST_WAITING:
+            self._settle()
+        return self
+
+    def _settle(self) -> None:
+        if not self._waiting:
+            return
+        tags = [row for some in self._waiting for row in some.tags]
+        captions = [caption for some in self._waiting for caption in some.captions]
+        posts = collate([some.posts for some in self._waiting])
+        self._waiting = []
+        if self._nearest is not None:
+            new = max([-1, *(tag for row in tags for tag in row)]) + 1
+            self._nearest.grow(hashtags=[""] * max(0, new - self._nearest.sizes.hashtags))
+            self._nearest.observe(posts, Ragged.from_lists(tags))
         said = pl.DataFrame(
             {"word": [words(caption) for caption in captions], "hashtag": tags},
             {"word": pl.List(pl.Utf8), "hashtag": pl.List(pl.Int64)},
         )
-        return replace(self, posts=self.posts.extend(rows), words=_counted_on(self.words, said))
+        self._words = _counted_on(self._words, said)
+
+
+@dataclass(frozen=True)
+class _Published:
+    tags: Sequence[Sequence[int]]
+    captions: Sequence[str]
+    posts: PostBatch
 
 
 def _counted_on(table: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:
