@@ -89,11 +89,11 @@ def test_a_clip_that_eats_memory_is_refused_and_the_next_decodes(tmp_path):
 
 def test_a_child_that_hangs_is_killed_and_the_next_clip_decodes(tmp_path):
     clip = write_clip(tmp_path / "clip.mp4")
-    with Decoder(Limits(wall_seconds=1.5)) as decoder:
+    with Decoder(Limits(wall_seconds=3)) as decoder:
         decoder.decode(clip, BOTH)
         first = decoder.pid
         os.kill(first, signal.SIGSTOP)
-        with pytest.raises(ClipError, match=r"more than 1\.5 seconds"):
+        with pytest.raises(ClipError, match=r"more than 3 seconds"):
             decoder.decode(clip, BOTH)
         with pytest.raises(ProcessLookupError):
             os.kill(first, 0)
