@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from tests.features.pool_workers import PATIENCE
 from tests.features.test_onnx_file import mean_colour
 from tests.media.clips import write_clip
 
@@ -212,11 +213,11 @@ def test_a_killed_job_resumes_to_the_same_bytes(tmp_path, colour, sign):
         [sys.executable, str(script), str(dataset.path), colour], stderr=subprocess.DEVNULL
     )
     partial = dataset.path / "features" / ".visual-colour.partial"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while len(list(partial.glob("*.safetensors"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.002)
     process.send_signal(sign)
-    assert process.wait(30) != 0
+    assert process.wait(PATIENCE) != 0
     assert dataset.features == {}
     done = {p: p.stat().st_mtime_ns for p in partial.glob("0*.safetensors")}
     assert 3 <= len(done) < 11
