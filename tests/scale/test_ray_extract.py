@@ -98,6 +98,10 @@ class TestContentOnRay(ContentContract):
     def pool(self, two_nodes):
         return RayPool
 
+    @pytest.mark.long
+    def test_of_a_finished_feature_changed_clips_alone_are_read(self, pool, folder):
+        super().test_of_a_finished_feature_changed_clips_alone_are_read(pool, folder)
+
 
 def test_a_node_and_a_worker_that_are_killed_cost_their_clips_alone(
     two_nodes, folder, dataset_of, tmp_path
