@@ -68,7 +68,7 @@ def _state(feature: FeatureReport) -> str:
     if feature.skipped:
         return "was there"
     if feature.changed:
-        return f"was there; {feature.changed:,} clips changed and were read again"
+        return f"was there; changed clips read again: {feature.changed:,}"
     if feature.discarded:
-        return f"made; {feature.discarded:,} parts of an unfinished run no longer held"
+        return f"made; unfinished parts that no longer held: {feature.discarded:,}"
     return "made"
