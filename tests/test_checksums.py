@@ -16,6 +16,7 @@ from reeltag.data.dataset import Dataset
 from reeltag.data.splits import open_split
 from reeltag.errors import DatasetError, ReelTagError, RunError
 from reeltag.experiments.train import train_run
+from reeltag.features.contents import caption_contents
 from reeltag.features.job import extract
 from reeltag.features.registry import make
 from reeltag.features.shards import Shards
@@ -51,8 +52,9 @@ def use_checkpoint(folder: Path) -> None:
 
 def use_parts(folder: Path) -> None:
     dataset = Dataset.open(folder / "dataset")
-    rows = np.arange(dataset.counts["posts"])
-    Shards(dataset, make("textual", "tokens").manifest(), rows, 512).assemble()
+    rows, captions = np.arange(dataset.counts["posts"]), dataset.posts["caption"]
+    contents = caption_contents(captions.to_list()).__getitem__
+    Shards(dataset, make("textual", "tokens").manifest(), rows, 512, contents).assemble()
 
 
 USES: dict[str, Callable[[Path], None]] = {
@@ -116,11 +118,11 @@ def test_every_flipped_byte_is_named(folder: Path, tmp_path: Path) -> None:
 def test_a_damaged_part_of_an_extraction_is_named(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "dataset")
     interrupted_extraction(dataset)
-    part = dataset.path / "features" / ".textual-tokens.partial" / "00000.safetensors"
+    (part,) = (dataset.path / "features" / ".textual-tokens.partial").iterdir()
     whole = part.read_bytes()
     for at in places(part):
         flip(part, at)
-        with pytest.raises(DatasetError, match=r"00000\.safetensors is damaged"):
+        with pytest.raises(DatasetError, match=rf"{part.name} is damaged"):
             use_parts(tmp_path)
         part.write_bytes(whole)
     use_parts(tmp_path)

@@ -13,7 +13,6 @@ from reeltag.data.dataset import Dataset
 from reeltag.data.splits import open_split
 from reeltag.experiments.train import train_run
 from reeltag.features import job
-from reeltag.features.textual import Tokens
 from reeltag.training.checkpoints import load_checkpoint
 from reeltag.training.description import check_run
 from reeltag.training.evidence import load_evidence
@@ -86,11 +85,18 @@ def test_a_checkpoint_of_other_settings_is_refused_not_misread(release: Path) ->
         load_checkpoint(release / "unfinished" / "checkpoint.safetensors", {})
 
 
-def test_an_extraction_is_gone_on_with(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unfinished_extraction_ends_as_one_from_the_start(release: Path, tmp_path: Path) -> None:
     dataset = Dataset.open(release / "dataset")
-    monkeypatch.setattr(Tokens, "extract", lambda *_: pytest.fail("all its parts are there"))
-    job.extract(dataset, textual=["tokens"])
-    assert dataset.feature("textual-tokens").present.all()
+    new = Dataset.create(tmp_path / "new", dataset.posts, source={})
+    parts = sorted((release / "dataset" / "features" / ".textual-tokens.partial").glob("0*"))
+    (made,) = job.extract(dataset, textual=["tokens"]).features
+    # Parts of 0.1.0 do not say what they were made from.
+    assert made.discarded == len(parts) == 1
+    job.extract(new, textual=["tokens"])
+    for file in sorted((new.path / "features" / "textual-tokens").iterdir()):
+        assert (
+            file.read_bytes() == (dataset.path / "features/textual-tokens" / file.name).read_bytes()
+        )
     assert not list((release / "dataset" / "features").glob(".*"))
 
 

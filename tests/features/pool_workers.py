@@ -12,6 +12,9 @@ from pathlib import Path
 from reeltag.errors import ClipError, ReelTagError
 from reeltag.features.worker import ClipWorker
 
+PATIENCE = 300
+"""Seconds in which a process or a node starts, however busy the machine is."""
+
 
 def note(log: Path, what: str) -> None:
     """Add a line to a file that many processes write."""
@@ -54,12 +57,16 @@ class Talker(AbstractContextManager):
 
 
 class Placed(Talker):
-    """Tells the Ray node it lives on, after a while."""
+    """Tells the Ray node it lives on, once another worker has been asked as well."""
 
     def __call__(self, word: str) -> str:
         import ray
 
-        time.sleep(0.5)
+        note(self.log, word)
+        deadline = time.monotonic() + PATIENCE
+        while len({line.split()[-1] for line in self.log.read_text().splitlines()}) < 2:
+            assert time.monotonic() < deadline, "there is no other worker"
+            time.sleep(0.01)
         return ray.get_runtime_context().get_node_id()
 
 

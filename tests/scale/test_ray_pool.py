@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from functools import partial
 
 import pytest
@@ -15,7 +16,7 @@ from reeltag.scale import ray_pool
 from reeltag.scale.executors import clips_on, pool_on
 from reeltag.scale.ray_pool import RayPool
 from tests.features.pool_contract import PoolContract
-from tests.features.pool_workers import Blind, Placed, Say, Talker
+from tests.features.pool_workers import PATIENCE, Blind, Placed, Say, Talker
 
 
 class TestRayPool(PoolContract):
@@ -49,6 +50,8 @@ class TestRayPool(PoolContract):
 
         guests = [Guest.remote() for _ in range(2)]
         connected.get([guest.there.remote() for guest in guests])
+        while connected.available_resources().get("CPU"):  # this is told from time to time
+            time.sleep(0.05)
         with (
             pool(partial(Talker, tmp_path / "log"), 1) as running,
             pytest.raises(ReelTagError, match=r"No worker started .* 2 cores, of which 0 are free"),
@@ -69,7 +72,7 @@ def test_without_the_token_the_cluster_is_closed(cluster, tmp_path):
         env={**os.environ, "RAY_AUTH_TOKEN": "0" * 64, "RAY_py_gcs_connect_timeout_s": "2"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 1
     assert "ReelTagError: Ray of" in done.stderr

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from reeltag.cli.show import print_table
+
+if TYPE_CHECKING:
+    from reeltag.features.job import FeatureReport
 
 
 def command(
@@ -28,6 +32,8 @@ def command(
     ),
 ) -> None:
     """Compute features; done ones are skipped, a killed extraction goes on where it was.
+
+    A clip that was replaced since it was read is read again.
 
     Example: reeltag extract clips --visual efficientnet-lite1 --acoustic logmel --textual minilm
     """
@@ -53,9 +59,16 @@ def command(
         f"{dataset}: {report.clips_read:,} clips read in {report.seconds:.1f} s, "
         f"{report.clips_failed:,} unreadable",
         ["feature", "posts", "present", "unreadable", "state"],
-        [
-            [f.name, f.posts, f.present, f.failed, "was there" if f.skipped else "made"]
-            for f in report.features
-        ],
+        [[f.name, f.posts, f.present, f.failed, _state(f)] for f in report.features],
         note="Reasons: features/NAME/failures.parquet" if report.clips_failed else "",
     )
+
+
+def _state(feature: FeatureReport) -> str:
+    if feature.skipped:
+        return "was there"
+    if feature.changed:
+        return f"was there; changed clips read again: {feature.changed:,}"
+    if feature.discarded:
+        return f"made; unfinished parts that no longer held: {feature.discarded:,}"
+    return "made"

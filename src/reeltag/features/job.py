@@ -1,7 +1,8 @@
 """A dataset and extractors' names go in; the features stand in the dataset's folder.
 
-May be killed at any time: shards of posts already read are kept and the next run goes on
-from there, to the same bytes. A clip that cannot be read is recorded in the feature's
+May be killed at any time: shards of posts already read are kept, unless their clips have changed
+since, and the next run goes on from there, to the same bytes. A finished feature is read
+again where its clips have changed. A clip that cannot be read is recorded in the feature's
 `failures.parquet` and counts as a missing modality.
 """
 
@@ -19,9 +20,12 @@ from numpy.typing import NDArray
 from reeltag.data.dataset import Dataset
 from reeltag.errors import ConfigError
 from reeltag.features.base import CaptionExtractor, Extractor
+from reeltag.features.contents import ClipContents, caption_contents, clip_content
+from reeltag.features.earlier import FAILURES, changed_since
 from reeltag.features.pool import ClipPool, StartExecutor, Task
 from reeltag.features.registry import make
-from reeltag.features.shards import Shards
+from reeltag.features.shards import Contents, Shards, discard
+from reeltag.features.worker import Reading
 from reeltag.media.limits import Limits
 from reeltag.progress import Tracker, track
 
@@ -38,7 +42,11 @@ class FeatureReport:
     present: int
     failed: int
     skipped: bool
-    """It was there already, made by the same extractor."""
+    """It was there already, made by the same extractor from the same clips."""
+    changed: int = 0
+    """It was there, but so many clips are others now: these were read again."""
+    discarded: int = 0
+    """Parts of an unfinished run that were made from something else, and were made again."""
 
 
 @dataclass
@@ -81,6 +89,7 @@ def extract(
     """
     started = time.monotonic()
     report = ExtractionReport()
+    limits = limits or Limits()
     made = [
         make(modality, name)
         for modality, names in (("visual", visual), ("acoustic", acoustic), ("textual", textual))
@@ -90,43 +99,48 @@ def extract(
     made = list({(e.feature_name, e.manifest().fingerprint): e for e in made}.values())
     if not made:
         raise ConfigError("No extractor was named. Expected one, such as efficientnet-lite1.")
-    stored = dataset.features
+    stored = {} if again else dataset.features
+    clips = ClipContents(dataset, limits)
     clip_shards: list[Shards] = []
     caption_shards: list[tuple[CaptionExtractor, Shards]] = []
     for extractor in made:
-        shards = _shards(dataset, extractor, clips_a_shard)
-        there = stored.get(shards.manifest.name)
-        if there and there.fingerprint == shards.manifest.fingerprint and not again:
-            shards.discard()
-            report.features.append(_counted(dataset, there.name, skipped=True))
-            continue
+        manifest, rows = extractor.manifest(), _rows(dataset, extractor)
+        earlier = None
+        there = stored.get(manifest.name)
+        if there and there.fingerprint == manifest.fingerprint:
+            if extractor.source == "clip":
+                earlier = changed_since(dataset, manifest.name, rows, clips)
+            if earlier is None:
+                discard(dataset, manifest.name)
+                report.features.append(_counted(dataset, manifest.name, skipped=True))
+                continue
         extractor.prepare()
         if isinstance(extractor, CaptionExtractor):
+            shards = Shards(dataset, manifest, rows, CAPTIONS_A_SHARD, _captions_of(dataset))
             caption_shards.append((extractor, shards))
         else:
-            clip_shards.append(shards)
-    for extractor, shards in caption_shards:
-        _captions(dataset, extractor, shards)
-        shards.assemble()
-        report.features.append(_counted(dataset, shards.manifest.name))
+            now = clips if earlier is None else earlier.contents.__getitem__
+            clip_shards.append(Shards(dataset, manifest, rows, clips_a_shard, now, earlier))
+    for caption_extractor, shards in caption_shards:
+        _captions(dataset, caption_extractor, shards)
+        _finish(shards, report)
     if clip_shards:
-        _clips(dataset, clip_shards, limits or Limits(), workers, executor or ClipPool, report)
+        _clips(dataset, clip_shards, limits, workers, executor or ClipPool, report)
     for shards in clip_shards:
-        shards.assemble()
-        report.features.append(_counted(dataset, shards.manifest.name))
+        _finish(shards, report)
     report.seconds = time.monotonic() - started
     return report
 
 
-def _shards(dataset: Dataset, extractor: Extractor, clips_a_shard: int) -> Shards:
-    if extractor.source == "clip":
-        has = dataset.posts["clip"].is_not_null()
-        size = clips_a_shard
-    else:
-        has = dataset.posts["caption"] != ""
-        size = CAPTIONS_A_SHARD
-    rows = np.flatnonzero(has.to_numpy()).astype(np.int64)
-    return Shards(dataset, extractor.manifest(), rows, size)
+def _rows(dataset: Dataset, extractor: Extractor) -> NDArray[np.int64]:
+    posts = dataset.posts
+    has = posts["clip"].is_not_null() if extractor.source == "clip" else posts["caption"] != ""
+    return np.flatnonzero(has.to_numpy()).astype(np.int64)
+
+
+def _captions_of(dataset: Dataset) -> Contents:
+    captions = dataset.posts["caption"]
+    return lambda posts: caption_contents(captions.gather(posts).to_list())
 
 
 def _captions(dataset: Dataset, extractor: CaptionExtractor, shards: Shards) -> None:
@@ -134,8 +148,16 @@ def _captions(dataset: Dataset, extractor: CaptionExtractor, shards: Shards) -> 
     with track(f"Reading captions ({extractor.name})", shards.count) as tracker:
         for shard in range(shards.count):
             if not shards.has(shard):
-                batch = captions.gather(shards.members(shard)).to_list()
-                shards.write(shard, extractor.extract(batch), [])
+                members = shards.members(shard)
+                batch = captions.gather(members).to_list()
+                entries = zip(caption_contents(batch), extractor.extract(batch), strict=True)
+                shards.write(
+                    shard,
+                    {
+                        post: (content.tobytes(), {shards.manifest.name: entry})
+                        for post, (content, entry) in zip(members.tolist(), entries, strict=True)
+                    },
+                )
             tracker.advance()
 
 
@@ -153,62 +175,71 @@ def _clips(
     """
     first = wanted[0]
     missing = {
-        shard: [s for s in wanted if not s.has(shard)]
+        shard: _Unfinished(shard, lacking)
         for shard in range(first.count)
-        if not all(s.has(shard) for s in wanted)
+        if (lacking := [s for s in wanted if not s.has(shard)])
     }
-    total = sum(len(first.members(shard)) for shard in missing)
-    if not total:
+    if not missing:
         return
-    clips = dataset.posts["clip"]
-    ids = dataset.posts["post"]
+    total = sum(shard.awaited for shard in missing.values())
 
     def tasks() -> Iterator[Task]:
-        for shard, needing in missing.items():
-            names = tuple(s.manifest.name for s in needing)
-            for post in first.members(shard).tolist():
-                yield Task(post, dataset.clip_path(clips[post]).absolute(), names)
+        for shard in missing.values():
+            yield from shard.tasks(dataset)
 
-    collected: dict[int, _Collected] = {}
     manifests = [s.manifest for s in wanted]
     with (
         track("Reading clips", total) as tracker,
         start(manifests, limits, workers, total) as pool,
     ):
         for task, answer in pool.run(tasks()):
+            if isinstance(answer, str):  # who died of a clip did not say what it was
+                answer = clip_content(task.path, limits), answer
             report.clips_read += 1
-            shard = int(np.searchsorted(first.rows, task.post)) // first.size
-            if shard not in collected:
-                needing = {s.manifest.name: s for s in missing[shard]}
-                collected[shard] = _Collected(first.members(shard), needing)
-            if isinstance(answer, str):
-                report.clips_failed += 1
-                collected[shard].failures[task.post] = [ids[task.post], clips[task.post], answer]
-            else:
-                collected[shard].values[task.post] = answer
-            if collected[shard].full:
-                collected.pop(shard).write(shard)
+            report.clips_failed += isinstance(answer[1], str)
+            missing[int(np.searchsorted(first.rows, task.post)) // first.size].take(task, answer)
             _note(tracker, report)
 
 
-@dataclass
-class _Collected:
-    """The answers of a shard that is still being read."""
+class _Unfinished:
+    """A shard that `lacking` features do not have yet."""
 
-    members: NDArray[np.int64]
-    shards: dict[str, Shards]
-    values: dict[int, dict[str, NDArray[Any] | None]] = field(default_factory=dict)
-    failures: dict[int, list[str]] = field(default_factory=dict)
+    def __init__(self, number: int, lacking: list[Shards]) -> None:
+        self._number, self._lacking = number, lacking
+        self._wanted = np.array([shards.wanted(number) for shards in lacking])
+        self._readings: dict[int, Reading] = {}
+        self.awaited = int(self._wanted.any(axis=0).sum())
+        """Clips that are still to be read."""
 
-    @property
-    def full(self) -> bool:
-        return len(self.values) + len(self.failures) == len(self.members)
+    def tasks(self, dataset: Dataset) -> Iterator[Task]:
+        """Its clips that some feature wants, each with these features' names."""
+        members, clips = self._lacking[0].members(self._number), dataset.posts["clip"]
+        if not self.awaited:
+            self._write()
+        for place in np.flatnonzero(self._wanted.any(axis=0)):
+            lacking = zip(self._lacking, self._wanted[:, place], strict=True)
+            names = tuple(shards.manifest.name for shards, wanted in lacking if wanted)
+            post = int(members[place])
+            yield Task(post, dataset.clip_path(clips[post]).absolute(), names)
 
-    def write(self, shard: int) -> None:
-        failures = [self.failures[post] for post in sorted(self.failures)]
-        for name, target in self.shards.items():
-            entries = [self.values.get(post, {}).get(name) for post in self.members.tolist()]
-            target.write(shard, entries, failures)
+    def take(self, task: Task, reading: Reading) -> None:
+        """One of the clips has been read; after the last one the shard is stored."""
+        self._readings[task.post] = reading
+        self.awaited -= 1
+        if not self.awaited:
+            self._write()
+
+    def _write(self) -> None:
+        for shards in self._lacking:
+            shards.write(self._number, self._readings)
+        self._readings.clear()
+
+
+def _finish(shards: Shards, report: ExtractionReport) -> None:
+    shards.assemble()
+    found = _counted(shards.dataset, shards.manifest.name)
+    found.changed, found.discarded = shards.changed, shards.discarded
+    report.features.append(found)
 
 
 def _note(tracker: Tracker, report: ExtractionReport) -> None:
@@ -224,5 +255,5 @@ def _counted(dataset: Dataset, name: str, *, skipped: bool = False) -> FeatureRe
 
 
 def _failures_of(dataset: Dataset, name: str) -> int:
-    file = dataset.path / "features" / name / "failures.parquet"
+    file = dataset.path / "features" / name / FAILURES
     return int(pl.scan_parquet(file).select(pl.len()).collect().item()) if file.is_file() else 0

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from reeltag.data.feature import Manifest
 from reeltag.features.pool_rules import LostError, Pool, Work, Worker
-from reeltag.features.worker import ClipWorker, StartWorker, Values, serve
+from reeltag.features.worker import ClipWorker, Reading, StartWorker, serve
 from reeltag.media.limits import Limits
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -48,8 +48,8 @@ class ClipExecutor(AbstractContextManager["ClipExecutor"], Protocol):
     It runs `reeltag.features.worker.ClipWorker` somewhere and may answer in any order.
     """
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Values | str]]:
-        """Yield each task once, with its values or the reason it failed."""
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Reading | str]]:
+        """Yield each task once, with what was read or the reason that nobody could."""
         ...
 
 

@@ -1,16 +1,19 @@
-"""Finished parts of a feature on disk: arrays of some posts go in, the whole feature comes out.
+"""Finished parts of a feature on disk: what was read of some posts goes in, the feature comes out.
 
     features/.<name>.partial/
-        plan.toml              what the shards belong to; another plan discards them
-        00000.safetensors      present, lengths, values of the shard's posts; failures
-A shard is written atomically, so whatever a kill leaves behind is whole.
+        00000-<hash>.safetensors   contents, lengths, values of the part's posts; failures
+The hash is that of the extractor and of the contents of the part's clips (or captions): a part is
+kept where these are what they were, whatever became of files' names and times. A part is written
+atomically, so whatever a kill leaves behind is whole.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,105 +28,126 @@ from reeltag.checksums import SEAL, check_seal, sealed
 from reeltag.data.dataset import Dataset
 from reeltag.data.feature import Feature, Manifest
 from reeltag.errors import DatasetError
+from reeltag.features.contents import SIZE
+from reeltag.features.earlier import CONTENTS, FAILURES, Earlier
+from reeltag.features.worker import Reading
 from reeltag.storage import (
     make_folder,
-    read_toml,
     reserve,
     telling,
+    write_array,
     write_bytes,
     write_parquet,
-    write_toml,
 )
 
-FAILURES = {"post": pl.Utf8(), "clip": pl.Utf8(), "reason": pl.Utf8()}
-"""Columns of `failures.parquet`."""
+_NAME = re.compile(r"([0-9]{5,})-[0-9a-f]{32}\.safetensors")
+Contents = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+"""Of posts (n), the SHA-256 of what is read of them as it is now: (n, 32)."""
 
 
 class Shards:
-    """The unfinished feature of one manifest. `rows` are the posts it can have entries for."""
+    """The unfinished feature of one manifest.
+
+    Args:
+        rows: the posts it can have entries for.
+        size: posts in a part.
+        contents: what decides which parts of an earlier run are kept; the others are removed.
+        earlier: the finished feature, from which all is taken but what has changed.
+    """
 
     def __init__(
-        self, dataset: Dataset, manifest: Manifest, rows: NDArray[np.int64], size: int
+        self,
+        dataset: Dataset,
+        manifest: Manifest,
+        rows: NDArray[np.int64],
+        size: int,
+        contents: Contents,
+        earlier: Earlier | None = None,
     ) -> None:
         self.dataset, self.manifest, self.size = dataset, manifest, size
-        self.rows = rows
-        self.folder = dataset.path / "features" / f".{manifest.name}.partial"
+        self.rows, self._earlier = rows, earlier
+        self.folder = _folder(dataset, manifest.name)
         self.count = -(-len(rows) // size)
-        self._open()
+        self.discarded = 0
+        """Parts of an earlier run that were made from something else."""
+        self.changed = 0 if earlier is None else int(earlier.changed.sum())
+        """Clips that are not those the finished feature was read from."""
+        self._files: dict[int, Path] = {}
+        self._open(contents)
 
-    def _open(self) -> None:
-        posts = self.dataset.description.get("sha256", {}).get("posts.parquet", "")
-        plan = {
-            "fingerprint": self.manifest.fingerprint,
-            "posts_sha256": posts,
-            "posts": len(self.rows),
-            "size": self.size,
-        }
-        file = self.folder / "plan.toml"
-        if self.folder.exists():
-            try:
-                if read_toml(file, DatasetError) == plan:
-                    return
-            except (DatasetError, OSError):
-                pass
-            shutil.rmtree(self.folder)
+    def _open(self, contents: Contents) -> None:
         make_folder(self.folder)
-        write_toml(file, plan)
+        for file in sorted(self.folder.glob("*.safetensors")):
+            found = _NAME.fullmatch(file.name)
+            shard = int(found[1]) if found else self.count
+            if shard < self.count and file == self._named(shard, contents(self.members(shard))):
+                self._files[shard] = file
+            else:
+                file.unlink()
+                self.discarded += 1
 
     def members(self, shard: int) -> NDArray[np.int64]:
         """Posts (rows of the dataset) of a shard."""
         return self.rows[shard * self.size : (shard + 1) * self.size]
 
+    def wanted(self, shard: int) -> NDArray[np.bool_]:
+        """Which of a shard's members are to be read: all, or those that have changed."""
+        members = self.members(shard)
+        if self._earlier is None:
+            return np.ones(len(members), bool)
+        return self._earlier.changed[members]
+
     def has(self, shard: int) -> bool:
         """Whether the shard is finished."""
-        return self._file(shard).is_file()
+        return shard in self._files
 
-    def write(
-        self, shard: int, entries: Sequence[NDArray[Any] | None], failures: list[list[str]]
-    ) -> None:
-        """Store a shard: an entry a member, None where the modality is missing.
-
-        `failures`: [post, clip, reason] of members that could not be read.
-        """
+    def write(self, shard: int, readings: Mapping[int, Reading]) -> None:
+        """Store a shard: `readings` of its wanted members, by post."""
         shape, dtype = self.manifest.shape, np.dtype(self.manifest.dtype)
-        parts = [
-            entry[None] if self.manifest.kind == "vector" else entry
-            for entry in entries
-            if entry is not None and len(entry)
-        ]
-        lengths = [
-            0 if e is None else (1 if self.manifest.kind == "vector" else len(e)) for e in entries
-        ]
-        values = np.concatenate(parts) if parts else np.zeros((0, *shape), dtype)
-        content = save(
-            {
-                "values": np.ascontiguousarray(values, dtype=dtype),
-                "lengths": np.array(lengths, dtype=np.int64),
-            },
+        vector = self.manifest.kind == "vector"
+        contents: list[bytes] = []
+        failures: list[tuple[int, str]] = []
+        lengths = np.zeros(len(self.members(shard)), np.int64)
+        parts = [np.zeros((0, *shape), dtype)]
+        for place, (post, wanted) in enumerate(
+            zip(self.members(shard).tolist(), self.wanted(shard).tolist(), strict=True)
+        ):
+            if wanted or self._earlier is None:
+                content, found = readings[post]
+            else:
+                content, found = self._earlier.reading(post)
+            contents.append(content)
+            if isinstance(found, str):
+                failures.append((place, found))
+                continue
+            entry = found[self.manifest.name]
+            if entry is not None and len(entry):
+                parts.append(entry[None] if vector else entry)
+                lengths[place] = len(parts[-1])
+        digests = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, SIZE)
+        values = np.ascontiguousarray(np.concatenate(parts), dtype=dtype)
+        stored = save(
+            {"values": values, "lengths": lengths, "contents": digests},
             # One entry: of several, safetensors writes any first, and equal parts are equal bytes.
             metadata={"about": json.dumps({"failures": failures, **SEAL})},
         )
-        write_bytes(self._file(shard), *sealed(content))
-
-    def failed(self) -> pl.DataFrame:
-        """All failures: post, clip, reason, in the order of the posts."""
-        rows: list[list[str]] = []
-        for shard in range(self.count):
-            with self._read(shard) as stored:
-                about = stored.metadata()
-            # Those of 0.1.0 have no seal, and no more than failures.
-            first = about.get("failures")
-            rows += json.loads(first) if first else json.loads(about["about"])["failures"]
-        return pl.DataFrame(rows, schema=FAILURES, orient="row")
+        file = self._named(shard, digests)
+        write_bytes(file, *sealed(stored))
+        self._files[shard] = file
 
     def assemble(self) -> Feature:
         """Join the shards into the dataset's feature, atomically, one shard in memory at a time."""
         posts = self.dataset.counts["posts"]
         lengths = np.zeros(posts, np.int64)
+        contents = np.zeros((posts, SIZE), np.uint8)
+        failures: list[tuple[int, str]] = []
         for shard in range(self.count):
-            self._check(shard)
-            with self._read(shard) as stored:
-                lengths[self.members(shard)] = stored.get_tensor("lengths")
+            members = self.members(shard)
+            with self._checked(shard) as stored:
+                lengths[members] = stored.get_tensor("lengths")
+                contents[members] = stored.get_tensor("contents")
+                about = json.loads(stored.metadata()["about"])
+            failures += [(int(members[place]), reason) for place, reason in about["failures"]]
         present = lengths > 0
         vector = self.manifest.kind == "vector"
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -141,26 +165,33 @@ class Shards:
                 values[at : at + len(block)] = block
             at += len(block)
         feature = _Assembled(self.manifest, values, present, None if vector else offsets)
-        feature.failures = self.failed()
+        feature.failures = self._named_failures(failures)
+        feature.contents = contents if self.manifest.source == "clip" else None
         self.dataset.add_feature(feature)
         del feature, values
-        self.discard()
+        discard(self.dataset, self.manifest.name)
         return self.dataset.feature(self.manifest.name)
 
-    def discard(self) -> None:
-        """Remove the shards."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def _named(self, shard: int, contents: NDArray[np.uint8]) -> Path:
+        made_from = hashlib.sha256(self.manifest.fingerprint.encode() + contents.tobytes())
+        return self.folder / f"{shard:05d}-{made_from.hexdigest()[:32]}.safetensors"
 
-    def _file(self, shard: int) -> Path:
-        return self.folder / f"{shard:05d}.safetensors"
+    def _named_failures(self, failures: list[tuple[int, str]]) -> pl.DataFrame:
+        """Columns post, clip and reason, in the order of the posts."""
+        failed = self.dataset.posts[[post for post, _ in failures]].select("post", "clip")
+        reasons = pl.Series("reason", [reason for _, reason in failures], dtype=pl.Utf8)
+        return failed.with_columns(reasons)
 
-    def _check(self, shard: int) -> None:
+    @contextmanager
+    def _checked(self, shard: int) -> Iterator[Any]:
         with self._naming(shard):
-            check_seal(self._file(shard))
+            check_seal(self._files[shard])
+        with self._read(shard) as stored:
+            yield stored
 
     def _read(self, shard: int) -> Any:
         with self._naming(shard):
-            return safe_open(self._file(shard), framework="numpy")
+            return safe_open(self._files[shard], framework="numpy")
 
     @contextmanager
     def _naming(self, shard: int) -> Iterator[None]:
@@ -168,17 +199,29 @@ class Shards:
             yield
         except (SafetensorError, OSError, ValueError) as fault:
             raise DatasetError(
-                f"{self._file(shard)} is damaged ({fault}). Remove it and extract again."
+                f"{self._files[shard]} is damaged ({fault}). Remove it and extract again."
             ) from fault
 
 
+def discard(dataset: Dataset, name: str) -> None:
+    """Remove the shards of a feature."""
+    shutil.rmtree(_folder(dataset, name), ignore_errors=True)
+
+
+def _folder(dataset: Dataset, name: str) -> Path:
+    return dataset.path / "features" / f".{name}.partial"
+
+
 class _Assembled(Feature):
-    """A feature that is stored together with its failures."""
+    """A feature that is stored together with its failures and with what it was read from."""
 
     failures: pl.DataFrame
+    contents: NDArray[np.uint8] | None
 
     def save(self, folder: Path) -> None:
-        write_parquet(folder / "failures.parquet", self.failures)
+        write_parquet(folder / FAILURES, self.failures)
+        if self.contents is not None:
+            write_array(folder / CONTENTS, self.contents)
         super().save(folder)
 
 

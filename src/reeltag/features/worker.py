@@ -1,4 +1,4 @@
-"""A clip's path goes in, its entry of every clip feature comes out: the work of one process.
+"""A clip's path goes in, its hash and its entry of every clip feature come out: one process' work.
 
 `ClipWorker` is what any pool runs (processes here, others elsewhere): it owns a decoder child
 and the networks, and is made from manifests, which travel anywhere.
@@ -19,11 +19,14 @@ from numpy.typing import NDArray
 from reeltag.data.feature import Manifest
 from reeltag.errors import ClipError, ConfigError, ReelTagError
 from reeltag.features.base import ClipExtractor
+from reeltag.features.contents import clip_content
 from reeltag.features.registry import of_manifest
 from reeltag.media.decode import Decoder
 from reeltag.media.limits import Limits
 
 Values = dict[str, NDArray[Any] | None]
+Reading = tuple[bytes, Values | str]
+"""The SHA-256 of what was read, and its entries by feature or the reason it could not be."""
 StartWorker = Callable[[], AbstractContextManager[Callable[..., Any]]]
 """Makes, where it is called, what answers tasks; must be able to travel to another process."""
 
@@ -38,7 +41,8 @@ class ClipWorker:
             if not isinstance(extractor, ClipExtractor):
                 raise ConfigError(f"{manifest.name} is not read from clips.")
             self._extractors[manifest.name] = extractor
-        self._decoder = Decoder(limits)
+        self._limits = limits or Limits()
+        self._decoder = Decoder(self._limits)
 
     def __enter__(self) -> ClipWorker:
         return self
@@ -51,12 +55,16 @@ class ClipWorker:
     ) -> None:
         self.close()
 
-    def __call__(self, path: Path | str, names: Sequence[str] | None = None) -> Values:
-        """Entries of the features `names` (default: all). Raises `ClipError`."""
+    def __call__(self, path: Path | str, names: Sequence[str] | None = None) -> Reading:
+        """The clip's content, and entries of the features `names` (default: all)."""
         wanted = list(self._extractors) if names is None else list(names)
         extractors = [self._extractors[name] for name in wanted]
-        decoded = self._decoder.decode_many(path, [e.request for e in extractors])
-        return {
+        content = clip_content(path, self._limits)
+        try:
+            decoded = self._decoder.decode_many(path, [e.request for e in extractors])
+        except ClipError as fault:
+            return content, fault.reason
+        return content, {
             name: extractor.extract(answer)
             for name, extractor, answer in zip(wanted, extractors, decoded, strict=True)
         }

@@ -48,7 +48,7 @@ class _Actor:
         """What `reeltag.features.worker.answer` says; "unseen" where a file is not on this node."""
         kind, content = answer(self._worker, arguments)
         absent = [a for a in arguments if isinstance(a, Path) and not a.exists()]
-        if kind == "failed" and absent:
+        if absent:
             return "unseen", (os.uname().nodename, absent, content)
         return kind, content
 

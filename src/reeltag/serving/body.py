@@ -6,6 +6,7 @@ Bytes are counted as they arrive: what Content-Length says is only believed wher
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 
 from starlette.datastructures import Headers
@@ -18,6 +19,9 @@ from reeltag.serving.settings import MB, ServeSettings
 
 BODIES = 8
 """Bodies of the largest size, forms apart, that lie in memory together."""
+_NUMBER = re.compile("[0-9]+")
+_DIGITS = 18
+"""Of a length; Python refuses to read numbers of thousands."""
 _LINGER = 2.0
 """Seconds for which a body is read on that was refused."""
 
@@ -75,7 +79,8 @@ class _Counter:
 
     def check_announced(self) -> None:
         """Refuse a body that says itself that it is too large."""
-        if self._announced.isdigit() and int(self._announced) > self._megabytes * MB:
+        said, most = self._announced, self._megabytes * MB
+        if _NUMBER.fullmatch(said) and (len(said) > _DIGITS or int(said) > most):
             raise self._too_large()
 
     async def receive(self) -> Message:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,7 +13,7 @@ from threading import Event, Thread
 import pytest
 
 from tests.media.clips import write_clip
-from tests.serving.hostile.watch import children, held, refusal, sent
+from tests.serving.hostile.watch import children, held, refusal, sent, wait_until_dead
 from tests.serving.served import Served, served
 
 
@@ -33,8 +32,7 @@ def test_a_decoder_that_died_is_replaced_without_a_word(
 ) -> None:
     service, decoder = one
     os.kill(decoder, signal.SIGKILL)
-    while Path(f"/proc/{decoder}/cmdline").read_bytes():  # until it is dead indeed
-        time.sleep(0.01)
+    wait_until_dead(decoder)
     assert sent(service, clip).status_code == 200
     assert decoder not in children()
 
@@ -63,6 +61,7 @@ def test_a_decoder_that_dies_at_work_costs_its_request_alone(
 def test_decoders_may_die_again_and_again(run: Path, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mp4", frames=50, size=(640, 360), noise=1).read_bytes()
     others, ended = set(children()), Event()
+    struck: set[int] = set()
     with served(run, tmp_path, decoders=2) as service:
 
         def kill() -> None:
@@ -70,6 +69,7 @@ def test_decoders_may_die_again_and_again(run: Path, tmp_path: Path) -> None:
                 for decoder in set(children()) - others:
                     with suppress(ProcessLookupError):
                         os.kill(decoder, signal.SIGKILL)
+                        struck.add(decoder)
 
         killer = Thread(target=kill)
         killer.start()
@@ -77,6 +77,8 @@ def test_decoders_may_die_again_and_again(run: Path, tmp_path: Path) -> None:
             answers = list(asking.map(lambda _: sent(service, clip), range(12)))
         ended.set()
         killer.join()
+        for decoder in struck:
+            wait_until_dead(decoder)
         for answer in answers:
             if answer.status_code != 200:
                 assert refusal(answer)["kind"] == "clip"

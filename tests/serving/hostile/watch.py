@@ -41,6 +41,13 @@ def children() -> list[int]:
     return found
 
 
+def wait_until_dead(process: int) -> None:
+    """A process that was killed lives on for a moment, longer on a busy machine."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        while Path(f"/proc/{process}/cmdline").read_bytes():
+            time.sleep(0.01)
+
+
 def uploads(service: Served) -> Path:
     """Where its clips lie."""
     assert service.settings.uploads_folder is not None
