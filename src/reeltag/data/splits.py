@@ -103,8 +103,11 @@ class Split:
         return replace(self, parts=parts)
 
     def visible(self, posts: pl.DataFrame) -> pl.DataFrame:
-        """The posts of the dataset without cold hashtags, which the test part alone keeps."""
-        if not self.cold:
+        """The posts of the dataset without cold hashtags, which the test part alone keeps.
+
+        `posts` may be some of their columns.
+        """
+        if not self.cold or "hashtags" not in posts.columns:
             return posts
         seen = pl.col("hashtags").list.filter(~pl.element().is_in(list(self.cold)))
         kept = pl.when(self.parts.eq_missing("test")).then("hashtags").otherwise(seen)
@@ -244,7 +247,7 @@ def open_split(dataset: Dataset, name: str) -> Split:
     again = f"Make it again: reeltag split {dataset.path} --name {name}"
     check_file(path, described.get("sha256"), DatasetError, again)
     stored = pl.read_parquet(path)
-    if not stored["post"].equals(dataset.posts["post"]):
+    if not stored["post"].equals(dataset.columns("post")["post"]):
         raise DatasetError(f"{path} was made for other posts. {again}")
     cold = tuple(described.get("cold", ()))
     return Split(name, SplitRecipe.of(described), stored["part"], cold)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from reeltag.data.corpus import Corpus, open_corpus
+from reeltag.data.corpus import Corpus, Posts, open_corpus
 from reeltag.data.dataset import Dataset
 from reeltag.errors import InputError
 from reeltag.evaluation.evaluate import Report, evaluate
@@ -22,7 +22,7 @@ from reeltag.experiments.card import model_card
 from reeltag.models.contract import Composed, Model, Refitting, Sizes, Trained, Validated
 from reeltag.models.registry import entry_of, make
 from reeltag.progress import say
-from reeltag.runtime import device_of, seed_of
+from reeltag.runtime import device_of, generator_of, seed_of
 from reeltag.storage import write_text
 from reeltag.together import first
 from reeltag.training.checkpoints import Progress
@@ -66,10 +66,30 @@ def train_run(
         return finished
     corpus, model = prepare(dataset, split, name, settings)
     trainee = fit(corpus, model, name, settings, out, device=device, resume=resume)
-    report = evaluate(trainee.model, corpus, "validation" if _has_validation(corpus) else "train")
+    report = evaluate_held_out(trainee.model, corpus, settings.get("judged"))
     if not first():
         return {}
     return write_run(out, refit(trainee), name, settings, report)
+
+
+def evaluate_held_out(model: Model, corpus: Corpus, judged: int | None = None) -> Report:
+    """Judge `model` on the validation posts, or on `judged` of them (`judged_posts`).
+
+    Where no validation post can be judged, the training posts are.
+    """
+    posts = judged_posts(corpus, judged)
+    if (posts.hashtags.lengths > 0).any():
+        return evaluate(model, corpus, "validation", posts=posts)
+    return evaluate(model, corpus, "train")
+
+
+def judged_posts(corpus: Corpus, most: int | None) -> Posts:
+    """The validation posts, or `most` of them: drawn once, the same for every model and seed."""
+    posts = corpus.part("validation")
+    if most is None or most >= len(posts):
+        return posts
+    drawn = torch.randperm(len(posts), generator=generator_of("judged"))[:most]
+    return posts.select(drawn.sort().values)
 
 
 def check_out(out: Path, resume: bool) -> dict[str, Any] | None:
@@ -95,8 +115,8 @@ def write_run(
     config, training, _ = divide_settings(name, settings)
     dataset = trainee.corpus.dataset
     training_set = trainee.corpus.training
-    post_ids = dataset.posts["post"].gather(training_set.posts.rows.numpy())
-    save_evidence(out / EVIDENCE, training_set, post_ids)
+    post_ids = dataset.columns("post")["post"].gather(training_set.posts.rows.numpy())
+    save_evidence(out / EVIDENCE, training_set, post_ids, training.reasons)
     write_text(out / "history.json", json.dumps(trainee.progress.history, indent=1))
     description = save_run(
         out,
@@ -185,7 +205,7 @@ def fit(
             judge_scores,
         )
     if isinstance(model, Trained):
-        posts = corpus.part("validation")
+        posts = judged_posts(corpus, training.judged)
         if not len(posts):
             raise InputError(
                 f"Split {corpus.split.name!r} has no validation posts, which {name} needs to stop "
@@ -233,7 +253,3 @@ def refit(trainee: Trainee) -> Trainee:
     other = model.refitted(corpus.training).to(model.device).eval()
     seconds = trainee.seconds + time.perf_counter() - start
     return Trainee(other, corpus, trainee.progress, seconds)
-
-
-def _has_validation(corpus: Corpus) -> bool:
-    return bool((corpus.part("validation").hashtags.lengths > 0).any())

@@ -33,6 +33,7 @@ NEIGHBOURS = 20
 _MIN_WORD_POSTS = 2
 _MAX_WORD_POSTS_SHARE = 0.1
 """A word in more than this share of the captions says nothing about a hashtag."""
+_COUNTED = {"word": pl.Utf8, "hashtag": pl.Int64, "posts": pl.UInt32, "word_posts": pl.UInt32}
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,13 @@ def _counted_on(table: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:
     ).cast(table.schema)
 
 
-def save_evidence(folder: Path, training: TrainingSet, post_ids: pl.Series) -> None:
-    """Write the evidence of the training posts, whose ids are `post_ids` (n,)."""
+def save_evidence(
+    folder: Path, training: TrainingSet, post_ids: pl.Series, whole: bool = True
+) -> None:
+    """Write the evidence of the training posts, whose ids are `post_ids` (n,).
+
+    Not `whole`: who posted what with which hashtags, without words and nearest posts.
+    """
     posts = training.posts
     owner, tags = training.triples
     carried = (
@@ -104,6 +110,8 @@ def save_evidence(folder: Path, training: TrainingSet, post_ids: pl.Series) -> N
         .select("post", "user", pl.col("hashtags").fill_null(pl.lit([], dtype=pl.List(pl.Int64))))
     )
     write_parquet(folder / "posts.parquet", table)
+    if not whole:
+        return
     write_parquet(folder / "words.parquet", word_counts(training.captions, table["hashtags"]))
     vectors = replace(training, reader=pooled_reader(training.reader, posts.rows))
     if vectors.manifests:
@@ -135,7 +143,8 @@ def load_evidence(folder: Path, sizes: Sizes) -> Evidence:
     """Open what `save_evidence` wrote. Raises `RunError` where it is damaged."""
     try:
         posts = pl.read_parquet(folder / "posts.parquet")
-        words = pl.read_parquet(folder / "words.parquet")
+        file = folder / "words.parquet"
+        words = pl.read_parquet(file) if file.is_file() else pl.DataFrame(schema=_COUNTED)
         nearest = None
         if (folder / "nearest.safetensors").is_file():
             vectors = replace(sizes, manifests=pooled_manifests(sizes.manifests))
