@@ -10,6 +10,7 @@ Posts without a user have no place in this graph: they pass no message.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -92,6 +93,13 @@ class Side:
         """The edges at positions `pairs` (p,) and `uses` (e,), with whose they are."""
         neighbours, posts = self.pairs.values[pairs].long(), self.posts.values[uses].long()
         return Subgraph(nodes, neighbours, pair_node, posts, use_pair)
+
+    def blocks(self, most: int) -> Iterator[Tensor]:
+        """All nodes in order, in stretches of about `most` uses; a node's uses stay together."""
+        first_use = self.posts.offsets[self.pairs.offsets[:-1]]
+        _, lengths = torch.unique_consecutive(first_use // most, return_counts=True)
+        nodes = torch.arange(len(first_use), device=first_use.device)
+        yield from torch.split(nodes, lengths.tolist())
 
     def to(self, device: torch.device | str) -> Side:
         """The same on another device."""
