@@ -2,7 +2,7 @@
 
     python -m benchmarks.larger [--posts N ...] [--folder DIR] [--limit MIB] [--steps NAME,...]
 
-Each step runs in a process of its own, on one core, that may have `--limit` MiB of memory of its
+Each step runs in a process of its own, on one thread, that may have `--limit` MiB of memory of its
 own (RLIMIT_DATA: what it asked for, touched or not) and ends with an error where that is too
 little. Measured are seconds, seconds of CPU, and by a thread that looks every 20 ms the largest
 memory of its own (RssAnon + RssShmem) and the largest in all, with the pages of mapped files,
@@ -51,6 +51,10 @@ SETTINGS: dict[str, Any] = {
 few and large; eight neighbours with two posts each are sampled for a node."""
 RANKED = 2_048
 """Test posts that are ranked, in blocks, against every hashtag."""
+
+ONE_THREAD = dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+GIVES_BACK = {"_RJEM_MALLOC_CONF": "retain:false"}
+"""Polars' allocator keeps addresses it no longer uses, and the limit would count them."""
 
 Measured = dict[str, float]
 
@@ -159,7 +163,7 @@ def measure(
 def _child(folder: Path, *arguments: str) -> str:
     """What a new process prints last: its memory is its own, and so is its core."""
     command = [sys.executable, "-m", "benchmarks.larger", "--folder", str(folder), *arguments]
-    environment = {**os.environ, "TMPDIR": str(folder)}
+    environment = {**os.environ, **ONE_THREAD, **GIVES_BACK, "TMPDIR": str(folder)}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} ended with {done.returncode}.")
@@ -171,7 +175,7 @@ def run_step(name: str, folder: Path, limit: int) -> dict[str, Any]:
     resource.setrlimit(resource.RLIMIT_DATA, (limit << 20, limit << 20))
     from reeltag.runtime import set_threads
 
-    set_threads()
+    set_threads(1)
     ended, peaks = threading.Event(), {"own": 0, "rss": 0}
     watching = threading.Thread(target=_watch, args=(ended, peaks))
     watching.start()
@@ -195,10 +199,6 @@ def _watch(ended: threading.Event, peaks: dict[str, int]) -> None:
         peaks["rss"] = max(peaks["rss"], now["VmRSS"])
 
 
-def _one_core() -> None:
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-
-
 def command() -> None:
     """Read the arguments; print a row of Markdown for each step, or be one step."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.larger")
@@ -213,7 +213,6 @@ def command() -> None:
         generate(given.folder, Size(given.generate))
         return
     if given.step:
-        _one_core()
         print(json.dumps(run_step(given.step, given.folder, given.limit)))
         return
     print("| posts | step | s | CPU s | own MiB | with mapped pages, MiB |")

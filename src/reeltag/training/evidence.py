@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 
 from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import TrainingSet
@@ -26,6 +26,7 @@ from reeltag.errors import RunError
 from reeltag.models.content_knn import ContentKnn, ContentKnnConfig
 from reeltag.models.contract import Sizes
 from reeltag.storage import write_bytes, write_parquet
+from reeltag.training.tensors import tensor_file
 from reeltag.words import words, words_column
 
 NEIGHBOURS = 20
@@ -117,8 +118,7 @@ def save_evidence(
     if vectors.manifests:
         model = ContentKnn(ContentKnnConfig(neighbours=NEIGHBOURS), Sizes.of(vectors))
         model.fit(vectors)
-        tensors = model.tensors()
-        write_bytes(folder / "nearest.safetensors", save(tensors))
+        write_bytes(folder / "nearest.safetensors", *tensor_file(model.tensors()))
 
 
 def word_counts(captions: pl.Series, hashtags: pl.Series) -> pl.DataFrame:
