@@ -199,8 +199,9 @@ def draw_cold(posts: pl.DataFrame, parts: pl.Series, recipe: SplitRecipe) -> tup
 
 def make_split(dataset: Dataset, name: str, recipe: SplitRecipe) -> Split:
     """Divide the posts of `dataset` and store the split under `name`, atomically."""
-    parts = divide(dataset.posts, recipe)
-    return _store(dataset, Split(name, recipe, parts, draw_cold(dataset.posts, parts, recipe)))
+    posts = dataset.columns("user", "time", "part", *(["hashtags"] * (recipe.cold_hashtags > 0)))
+    parts = divide(posts, recipe)
+    return _store(dataset, Split(name, recipe, parts, draw_cold(posts, parts, recipe)))
 
 
 def carry_split(source: Dataset, target: Dataset, name: str) -> Split:
@@ -226,7 +227,7 @@ def _store(dataset: Dataset, split: Split) -> Split:
         raise DatasetError(f"Split {name!r} leaves no post to train on: {counts}.")
     folder = dataset.path / "splits"
     table = io.BytesIO()
-    pl.DataFrame({"post": dataset.posts["post"], "part": parts}).write_parquet(table)
+    pl.DataFrame({"post": dataset.columns("post")["post"], "part": parts}).write_parquet(table)
     sha256 = hashlib.sha256(table.getbuffer()).hexdigest()
     described = {"format": 1, **asdict(split.recipe), "cold": list(split.cold), "counts": counts}
     write_toml(folder / f"{name}.toml", {**described, "sha256": sha256})

@@ -44,7 +44,7 @@ def tensor_file(
     pieces, start = [], 0
     for name, tensor in ordered:
         flat = tensor.detach().cpu().contiguous().reshape(-1)
-        piece = memoryview(flat.view(torch.uint8).numpy())
+        piece = flat.view(torch.uint8).numpy().data
         header[name] = {
             "dtype": _KINDS[tensor.dtype],
             "shape": list(tensor.shape),
