@@ -41,20 +41,25 @@ SMALL = (20_000, 100_000)
 SETTINGS: dict[str, Any] = {
     "epochs": 1,
     "dim": 32,
-    "batch_size": 16_384,
-    "neighbours": 8,
-    "neighbour_posts": 2,
+    "batch_size": 65_536,
+    "neighbours": 4,
+    "neighbour_posts": 1,
     "judged": 2_000,
     "reasons": False,
 }
 """Of GCN-PHR. A step moves every user's and hashtag's vector (Adam is dense), so that steps are
-few and large; eight neighbours with two posts each are sampled for a node."""
+few and large; four neighbours with a post each are sampled for a node."""
 RANKED = 2_048
 """Test posts that are ranked, in blocks, against every hashtag."""
 
 ONE_THREAD = dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-GIVES_BACK = {"_RJEM_MALLOC_CONF": "retain:false"}
-"""Polars' allocator keeps addresses it no longer uses, and the limit would count them."""
+ALLOCATORS = {
+    "_RJEM_MALLOC_CONF": "retain:false",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
+}
+"""Polars' keeps addresses it no longer uses, and the limit would count them. The C library's gives
+every large tensor back to the system, whose handing it out anew is a third of a large step."""
 
 Measured = dict[str, float]
 
@@ -163,7 +168,7 @@ def measure(
 def _child(folder: Path, *arguments: str) -> str:
     """What a new process prints last: its memory is its own, and so is its core."""
     command = [sys.executable, "-m", "benchmarks.larger", "--folder", str(folder), *arguments]
-    environment = {**os.environ, **ONE_THREAD, **GIVES_BACK, "TMPDIR": str(folder)}
+    environment = {**os.environ, **ONE_THREAD, **ALLOCATORS, "TMPDIR": str(folder)}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} ended with {done.returncode}.")
