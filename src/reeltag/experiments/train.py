@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from pydantic import BaseModel
 
 from reeltag.data.corpus import Corpus, Posts, open_corpus
 from reeltag.data.dataset import Dataset
@@ -32,6 +33,9 @@ from reeltag.training.evidence import save_evidence
 from reeltag.training.loop import train
 from reeltag.training.run import finish_run, save_run
 from reeltag.training.settings import divide_settings
+
+_LATER = {"judged", "kept_features", "reasons"}
+"""Settings that 0.1.0 did not have: its checkpoints had what is their default."""
 
 
 @dataclass(frozen=True)
@@ -227,8 +231,8 @@ def fit(
             validate,
             settings={
                 "model": name,
-                "settings": config.model_dump(),
-                "training": training.model_dump(),
+                "settings": _deciding(config),
+                "training": _deciding(training),
                 "dataset": corpus.dataset.description["sha256"],
                 "split": {"name": corpus.split.name, **asdict(corpus.split.recipe)},
                 "features": {n: m.fingerprint for n, m in model.sizes.manifests.items()},
@@ -240,6 +244,16 @@ def fit(
         )
         model.refresh()
     return Trainee(model.eval(), corpus, progress, time.perf_counter() - start)
+
+
+def _deciding(config: BaseModel) -> dict[str, Any]:
+    """Settings as a checkpoint has them; one of an older release must be gone on with."""
+    usual = {name: field.default for name, field in type(config).model_fields.items()}
+    return {
+        name: value
+        for name, value in config.model_dump().items()
+        if name not in _LATER or value != usual[name]
+    }
 
 
 def refit(trainee: Trainee) -> Trainee:
