@@ -103,7 +103,7 @@ def training_set(size: Size, features: Path, seed: int = 0) -> TrainingSet:
         Vocabulary([], []),
         Fields(),
         FeatureReader([Feature(manifest, values, np.ones(size.posts, dtype=bool))]),
-        pl.Series([""] * size.posts),
+        lambda: pl.Series([""] * size.posts),
     )
 
 

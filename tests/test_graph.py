@@ -35,6 +35,23 @@ def test_both_sides_hold_every_use_once(corpus: Corpus) -> None:
     assert Counter(found) == Counter(uses_of(corpus))
 
 
+def test_blocks_are_all_nodes_in_order_with_their_uses_together(corpus: Corpus) -> None:
+    graph = TagGraph.build(corpus.training)
+    for side in (graph.users, graph.hashtags):
+        assert side.pairs.values.dtype == side.posts.values.dtype == torch.int32
+        whole, most = side.whole, int(side.pairs.lengths.max())
+        for size in (1, 7, 10**6):
+            blocks = list(side.blocks(size))
+            assert torch.equal(torch.cat(blocks), torch.arange(len(side.pairs)))
+            parts = [incoming(side, nodes) for nodes in blocks]
+            assert torch.equal(torch.cat([part.posts for part in parts]), whole.posts)
+            assert torch.equal(torch.cat([part.neighbours for part in parts]), whole.neighbours)
+        assert len(blocks) == 1
+        uses = [len(incoming(side, nodes).posts) for nodes in side.blocks(7)]
+        one = [len(incoming(side, torch.tensor([node])).posts) for node in range(len(side.pairs))]
+        assert max(uses) <= 7 + max(one) >= most
+
+
 def test_own_uses_can_be_left_out(corpus: Corpus) -> None:
     graph = TagGraph.build(corpus.training)
     posts, _ = corpus.training.triples

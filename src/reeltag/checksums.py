@@ -71,17 +71,22 @@ def unsigned(text: str) -> str:
     return content
 
 
-def sealed(content: bytes) -> tuple[bytes | memoryview, ...]:
+def sealed(
+    content: bytes | memoryview, *rest: bytes | memoryview
+) -> tuple[bytes | memoryview, ...]:
     """A safetensors file in whose metadata `SEAL` stands, with its checksum in that place.
 
-    In pieces, one after the other: a large one is not copied.
+    In pieces, one after the other, the first with the whole header: large ones are not copied.
     """
-    found = _SEAL.search(content[: _head_size(content[:8])])
+    found = _SEAL.search(content[: _head_size(bytes(content[:8]))])
     if found is None:
         raise ValueError("There is no SEAL in the metadata.")
-    digest = hashlib.sha256(content).hexdigest().encode()
+    digest = hashlib.sha256(content)
+    for piece in rest:
+        digest.update(piece)
     view = memoryview(content)
-    return view[: found.start(1)], digest, view[found.end(1) :]
+    named = digest.hexdigest().encode()
+    return view[: found.start(1)], named, view[found.end(1) :], *rest
 
 
 def check_seal(path: Path) -> None:

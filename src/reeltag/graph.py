@@ -10,7 +10,9 @@ Posts without a user have no place in this graph: they pass no message.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -67,16 +69,41 @@ class Side:
 
     pairs: Ragged over nodes; its values are the neighbours (p,).
     posts: Ragged over pairs; its values are training posts (e,), e = all uses.
-    whole: the edges into every node, in order.
+
+    Numbers are int32, half the memory of what is read out of them: int64.
     """
 
     pairs: Ragged
     posts: Ragged
-    whole: Subgraph
+
+    @cached_property
+    def whole(self) -> Subgraph:
+        """The edges into every node, in order; kept, once they were asked for."""
+        return Subgraph(
+            len(self.pairs),
+            self.pairs.values.long(),
+            self.pairs.row_of_value,
+            self.posts.values.long(),
+            self.posts.row_of_value,
+        )
+
+    def edges(
+        self, pairs: Tensor, pair_node: Tensor, uses: Tensor, use_pair: Tensor, nodes: int
+    ) -> Subgraph:
+        """The edges at positions `pairs` (p,) and `uses` (e,), with whose they are."""
+        neighbours, posts = self.pairs.values[pairs].long(), self.posts.values[uses].long()
+        return Subgraph(nodes, neighbours, pair_node, posts, use_pair)
+
+    def blocks(self, most: int) -> Iterator[Tensor]:
+        """All nodes in order, in stretches of about `most` uses; a node's uses stay together."""
+        first_use = self.posts.offsets[self.pairs.offsets[:-1]]
+        _, lengths = torch.unique_consecutive(first_use // most, return_counts=True)
+        nodes = torch.arange(len(first_use), device=first_use.device)
+        yield from torch.split(nodes, lengths.tolist())
 
     def to(self, device: torch.device | str) -> Side:
         """The same on another device."""
-        return Side(self.pairs.to(device), self.posts.to(device), self.whole.to(device))
+        return Side(self.pairs.to(device), self.posts.to(device))
 
 
 @dataclass(frozen=True)
@@ -92,7 +119,7 @@ class TagGraph:
         posts, tags = training.triples
         users = training.posts.users[posts]
         known = users >= 0
-        posts, tags, users = posts[known], tags[known], users[known]
+        posts, tags, users = posts[known].int(), tags[known].int(), users[known].int()
         return TagGraph(
             _side(users, tags, posts, len(training.users), len(training.hashtags)),
             _side(tags, users, posts, len(training.hashtags), len(training.users)),
@@ -107,17 +134,15 @@ def _side(nodes: Tensor, neighbours: Tensor, posts: Tensor, count: int, width: i
     # Shuffled once (always alike), so that a stretch of a long row is a random sample of it.
     mixed = torch.randperm(len(nodes), generator=generator_of("graph"))
     nodes, neighbours, posts = nodes[mixed], neighbours[mixed], posts[mixed]
-    keys, pair_of_use = torch.unique(nodes * width + neighbours, return_inverse=True)
+    keys, pair_of_use = torch.unique(nodes.long() * width + neighbours, return_inverse=True)
+    pair_of_use = pair_of_use.int()
     order = torch.randperm(len(keys), generator=generator_of("graph", "pairs"))
     order = order[torch.argsort((keys // width)[order], stable=True)]
-    renumbered = torch.empty_like(order)
-    renumbered[order] = torch.arange(len(order))
-    pairs = Ragged.from_pairs(keys[order] // width, keys[order] % width, count)
-    posts_of = Ragged.from_pairs(renumbered[pair_of_use], posts, len(keys))
-    whole = Subgraph(
-        count, pairs.values, pairs.row_of_value, posts_of.values, posts_of.row_of_value
-    )
-    return Side(pairs, posts_of, whole)
+    renumbered = torch.empty(len(order), dtype=torch.int32)
+    renumbered[order] = torch.arange(len(order), dtype=torch.int32)
+    keys = keys[order]
+    pairs = Ragged.from_pairs(keys // width, (keys % width).int(), count)
+    return Side(pairs, Ragged.from_pairs(renumbered[pair_of_use], posts, len(keys)))
 
 
 def incoming(side: Side, nodes: Tensor | None = None) -> Subgraph:
@@ -126,9 +151,7 @@ def incoming(side: Side, nodes: Tensor | None = None) -> Subgraph:
         return side.whole
     pairs, pair_node = side.pairs.positions(nodes)
     uses, use_pair = side.posts.positions(pairs)
-    return Subgraph(
-        len(nodes), side.pairs.values[pairs], pair_node, side.posts.values[uses], use_pair
-    )
+    return side.edges(pairs, pair_node, uses, use_pair, len(nodes))
 
 
 def sampled(
@@ -145,9 +168,7 @@ def sampled(
     if padded:
         # Places of an empty pair are empty too.
         use_pair = _emptied(use_pair, pair_node == len(nodes))
-    return Subgraph(
-        len(nodes), side.pairs.values[pairs], pair_node, side.posts.values[uses], use_pair
-    )
+    return side.edges(pairs, pair_node, uses, use_pair, len(nodes))
 
 
 def without_own(graph: Subgraph, own: Tensor) -> Subgraph:

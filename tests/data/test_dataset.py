@@ -40,6 +40,18 @@ def test_counts_what_is_there(tmp_path: Path) -> None:
     assert Dataset.open(tmp_path / "d").posts.equals(made.posts)
 
 
+def test_columns_of_many_posts_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Dataset.create(tmp_path / "d", posts(), source={})
+    few, many = Dataset.open(tmp_path / "d"), Dataset.open(tmp_path / "d")
+    kept = few.columns("user", "hashtags")
+    monkeypatch.setattr("reeltag.data.dataset._KEPT", 2)
+    assert many.columns("user", "hashtags").equals(kept)
+    assert "posts" in few.__dict__
+    assert "posts" not in many.__dict__
+
+
 @pytest.mark.parametrize(
     ("frame", "message"),
     [

@@ -13,7 +13,7 @@ from reeltag.data.corpus import Corpus, open_corpus
 from reeltag.data.dataset import Dataset
 from reeltag.data.splits import Split, SplitRecipe, make_split
 from reeltag.evaluation.evaluate import Report, evaluate
-from reeltag.evaluation.slices import popularity_buckets
+from reeltag.evaluation.slices import caption_groups, popularity_buckets
 from reeltag.models.contract import Sizes
 from reeltag.models.registry import build
 
@@ -174,6 +174,14 @@ def test_repeated_captions_are_those_of_training_posts(
         ]
         assert report.by_caption[name] == pytest.approx(expected(corpus, report, mine)[0]), name
         assert report.by_caption[name]["posts"] > 0
+
+
+def test_captions_are_compared_in_blocks(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    posts = corpus.part("train")
+    at_once = caption_groups(corpus, posts)["repeated"]
+    monkeypatch.setattr("reeltag.evaluation.slices._BLOCK", 7)
+    assert caption_groups(corpus, posts)["repeated"].equal(at_once)
+    assert at_once.any()
 
 
 def test_slices_of_posts_follow_the_protocol(corpus: Corpus) -> None:

@@ -20,6 +20,7 @@ from reeltag.data.splits import SplitRecipe, make_split
 from reeltag.errors import ConfigError, InputError, RunError
 from reeltag.experiments.judge import evaluate_run, parse_part, parse_tops
 from reeltag.experiments.train import train_run
+from reeltag.recommend import Recommender
 from reeltag.training.run import load_run
 from tests.conftest import make_dataset
 
@@ -99,6 +100,29 @@ def test_an_existing_run_is_not_overwritten(run: Path, dataset: Dataset) -> None
         train_run(dataset, "main", "gcn-phr", QUICK, run)
     again = train_run(dataset, "main", "gcn-phr", QUICK, run, resume=True)
     assert again["results"]["epochs"] == 3
+
+
+def test_a_part_of_the_validation_posts_can_be_judged(dataset: Dataset, tmp_path: Path) -> None:
+    few = [
+        train_run(dataset, "main", name, {"judged": 9, "seed": seed}, tmp_path / f"{name}-{seed}")
+        for name, seed in (("popularity", 0), ("bilinear", 0), ("bilinear", 1))
+    ]
+    assert {one["results"]["on"] for one in few} == {"validation"}
+    assert len({one["results"]["posts"] for one in few}) == 1
+    assert 0 < few[0]["results"]["posts"] <= 9
+
+
+def test_without_reasons_a_run_still_knows_who_posted_what(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    out = tmp_path / "bare"
+    train_run(dataset, "main", "gcn-phr", {**QUICK, "reasons": False}, out)
+    assert [file.name for file in (out / "evidence").iterdir()] == ["posts.parquet"]
+    opened = Recommender.load(out)
+    user = opened.run.users.names[0]
+    found = opened.recommend(caption="a new post", user=user, k=3)
+    assert len(found) == 3
+    assert opened.evidence.nearest is None
 
 
 def test_damage_is_named(run: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ LATE = 25
 def part_of(training: TrainingSet, index: torch.Tensor) -> TrainingSet:
     """Some of the training posts, in the numbering of all."""
     captions = training.captions.gather(index.numpy())
-    return replace(training, posts=training.posts.select(index), captions=captions)
+    return replace(training, posts=training.posts.select(index), read_captions=lambda: captions)
 
 
 def observe(model: Observing, training: TrainingSet, index: torch.Tensor) -> None:

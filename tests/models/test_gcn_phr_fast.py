@@ -11,6 +11,7 @@ from reeltag.data.corpus import Corpus
 from reeltag.models.contract import Sizes, TrainingBatch
 from reeltag.models.gcn_phr import GcnPhr, _score
 from reeltag.models.layers import fused
+from reeltag.models.layers.stored import StoredFeatures
 from reeltag.models.registry import build
 from tests.models.contract import TrainedContract
 
@@ -204,3 +205,31 @@ def test_late_matrices_step_further(corpus: Corpus) -> None:
     assert all(4.9 < factor < 5.2 for factor in factors.values())
     assert set(built(corpus, {"projections": 2}).step_factors(1).values()) == {10.0}
     assert not built(corpus, {}).step_factors(4)
+
+
+@pytest.mark.parametrize("settings", [{}, {"projections": 2}, {"neighbours": 2}, {"layers": 2}])
+def test_features_in_their_files_and_vectors_in_blocks_change_nothing(
+    corpus: Corpus, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training, found = corpus.training, []
+    tags = torch.tensor([row[0] for row in training.posts.hashtags.padded().tolist()[:20]])
+    index = torch.arange(20)[tags >= 0]
+    batch = TrainingBatch(training.batch(index, False), tags[index], (1 - tags[index])[:, None] % 5)
+    for kept, at_once in ((1536, 1 << 20), (0, 16)):
+        monkeypatch.setattr("reeltag.models.gcn_phr._USES_AT_ONCE", at_once)
+        torch.manual_seed(1)
+        sizes = Sizes.of(training)
+        model = build("gcn-phr", {"dim": 5, **settings, "kept_features": kept}, sizes)
+        assert isinstance(model, GcnPhr)
+        model.fit(training)
+        assert isinstance(model._projection.features, StoredFeatures) == (kept == 0)
+        torch.manual_seed(2)
+        loss = model.loss(batch)
+        loss.backward()
+        model.after_backward(last=True)
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        model.refresh()
+        with torch.no_grad():
+            found.append([loss, *gradients, model.user_vectors, model.hashtag_vectors])
+    for kept_one, stored_one in zip(*found, strict=True):
+        torch.testing.assert_close(stored_one, kept_one)

@@ -180,7 +180,7 @@ def test_a_batch_without_features_never_waits_for_the_device(corpus: Corpus) -> 
     """On the meta device whatever reads a value, or a size that depends on one, fails."""
     posts = corpus.training.posts
     sampler = NegativeSampler(posts.hashtags, len(corpus.hashtags))
-    for name in ("lengths", "offsets", "uses", "keys"):
+    for name in ("lengths", "offsets", "keys"):
         setattr(sampler, name, getattr(sampler, name).to("meta"))
     index = torch.zeros(8, dtype=torch.int64, device="meta")
     batch = batch_of(NO_FEATURES, posts.to("meta"), index, own=index)

@@ -136,7 +136,9 @@ class FeatureReader:
                 steps[name] = _steps_of(feature, feature.offsets, where, others)
                 continue
             values = feature.rows(where).astype(np.float32, copy=False)
-            vectors[name] = torch.from_numpy(np.where(there[:, None], values, np.float32(0)))
+            if not there.all():
+                values[~there] = 0
+            vectors[name] = torch.from_numpy(values)
         return vectors, present, steps
 
 

@@ -8,7 +8,7 @@ vocabulary, as names without a use: training and validation posts are read witho
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -106,8 +106,8 @@ class TrainingSet:
     fields: Fields
     """What the codes in `posts.fields` mean."""
     reader: FeatureReader
-    captions: pl.Series = field(repr=False)
-    """Captions of the training posts (n,), hashtags already removed."""
+    read_captions: Callable[[], pl.Series] = field(repr=False)
+    """Reads `captions`."""
     contexts: Contexts = field(default_factory=Contexts)
     """What the ids in `posts.contexts` mean."""
 
@@ -115,6 +115,11 @@ class TrainingSet:
     def manifests(self) -> dict[str, Manifest]:
         """The features in use, by name."""
         return self.reader.manifests
+
+    @cached_property
+    def captions(self) -> pl.Series:
+        """Captions of the training posts (n,), hashtags already removed."""
+        return self.read_captions()
 
     @cached_property
     def triples(self) -> tuple[Tensor, Tensor]:
@@ -166,9 +171,7 @@ class Corpus:
         """
         self.dataset, self.split, self.reads_pieces = dataset, split, pieces
         self._reads: Kind = reads
-        self.posts = split.visible(dataset.posts)
-        """As models may see them: cold hashtags are on test posts alone."""
-        train = self.posts[split.rows("train")]
+        train = self.columns("user", "hashtags", *CONTEXT_COLUMNS)[split.rows("train")]
         if hashtags is None:
             hashtags = Vocabulary.count(
                 train["hashtags"].explode(empty_as_null=True), split.recipe.min_hashtag_uses
@@ -192,18 +195,30 @@ class Corpus:
         self.contexts = Contexts.count(train) if contexts is None else contexts
         self.reader = FeatureReader(choose_features(dataset, features, reads))
 
+    def columns(self, *names: str) -> pl.DataFrame:
+        """Columns of all posts as models may see them: cold hashtags are on test posts alone."""
+        return self.split.visible(self.dataset.columns(*names))
+
+    @property
+    def posts(self) -> pl.DataFrame:
+        """All columns (`columns`)."""
+        return self.split.visible(self.dataset.posts)
+
     @cached_property
     def _words(self) -> pl.Series:
-        return words_column(self.posts["caption"])
+        return words_column(self.columns("caption")["caption"])
 
     @cached_property
     def _pieces(self) -> pl.Series:
-        return pieces_column(self.posts["caption"])
+        return pieces_column(self.columns("caption")["caption"])
 
     @cached_property
     def training(self) -> TrainingSet:
         """What models learn from."""
-        captions = self.posts["caption"].gather(self.split.rows("train"))
+
+        def captions() -> pl.Series:
+            return self.columns("caption")["caption"].gather(self.split.rows("train"))
+
         return TrainingSet(
             self.part("train"),
             self.hashtags,
@@ -221,7 +236,7 @@ class Corpus:
 
     def posts_at(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Posts:
         """The posts at `rows` of the dataset, numbered by this corpus's vocabularies."""
-        chosen = self.posts.select("user", "hashtags", "time", *CONTEXT_COLUMNS)[rows]
+        chosen = self.columns("user", "hashtags", "time", *CONTEXT_COLUMNS)[rows]
         lengths = chosen["hashtags"].list.len().to_numpy().astype(np.int64)
         owner = torch.from_numpy(np.repeat(np.arange(len(rows)), lengths))
         ids = torch.from_numpy(
@@ -251,7 +266,8 @@ class Corpus:
         about users: for what was trained with these ids.
         """
         split = self.split.with_validation()
-        train = split.visible(self.dataset.posts)[split.rows("train")]
+        columns = split.visible(self.dataset.columns("user", "hashtags"))
+        train = columns[split.rows("train")]
         words: Vocabulary | Literal["count", "none"] = "count" if len(self.words) else "none"
         if keep and len(self.words):
             said = self._words.gather(split.rows("train")).explode(empty_as_null=False)

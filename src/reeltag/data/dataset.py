@@ -9,7 +9,7 @@ splits/<name>.parquet   post, part; with splits/<name>.toml saying how it was ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from reeltag.errors import DatasetError
 from reeltag.storage import atomic_folder, read_toml, write_parquet, write_toml
 
 FORMAT = 1
+_KEPT = 1_000_000
+"""Posts of which all columns are kept in memory once one of them was wanted."""
 
 
 class Dataset:
@@ -101,6 +103,12 @@ class Dataset:
         """All posts, in stored order. Shape: (posts, len(POSTS))."""
         return self._read(self.path / "posts.parquet")
 
+    def columns(self, *names: str) -> pl.DataFrame:
+        """These columns of all posts. Of many posts they are read anew and not kept."""
+        if "posts" in self.__dict__ or self.counts["posts"] <= _KEPT:
+            return self.posts.select(names)
+        return self._read(self.path / "posts.parquet", names)
+
     @cached_property
     def users(self) -> pl.DataFrame:
         """All users: user, posts, first, last, and whatever fields are known of them."""
@@ -153,11 +161,11 @@ class Dataset:
         root = self.description["source"].get("clip_root")
         return path if path.is_absolute() or root is None else Path(root) / path
 
-    def _read(self, path: Path) -> pl.DataFrame:
+    def _read(self, path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
         sums = self.description.get("sha256", {})
         check_file(path, sums.get(path.name), DatasetError, "Import the posts again.")
         try:
-            return pl.read_parquet(path)
+            return pl.read_parquet(path, columns=None if columns is None else list(columns))
         except (OSError, pl.exceptions.PolarsError) as fault:
             raise DatasetError(f"{path} cannot be read: {fault}") from fault
 

@@ -7,6 +7,8 @@ r plus the number of t with p_t - t <= r. The count is one binary search over al
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -33,11 +35,18 @@ class NegativeSampler:
                 "Train on more posts, or lower --min-hashtag-uses."
             )
         rows = positives.row_of_value
-        self.uses = torch.sort(rows * hashtags + positives.values).values
-        """row * H + p_t, ascending."""
-        place = torch.arange(len(self.uses), device=self.uses.device) - self.offsets[rows]
-        self.keys = self.uses - place
+        uses = torch.sort(rows * hashtags + positives.values).values
+        self.keys = uses - self._places(rows)
         """row * H + (p_t - t), ascending."""
+
+    @cached_property
+    def uses(self) -> Tensor:
+        """row * H + p_t, ascending."""
+        return self.keys + self._places(Ragged(self.keys, self.offsets).row_of_value)
+
+    def _places(self, rows: Tensor) -> Tensor:
+        """t of every use."""
+        return torch.arange(len(rows), device=rows.device) - self.offsets[rows]
 
     def draw(self, posts: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """Draw `count` negatives, with replacement, for each of `posts` (n,): (n, count)."""

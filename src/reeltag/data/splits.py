@@ -103,8 +103,11 @@ class Split:
         return replace(self, parts=parts)
 
     def visible(self, posts: pl.DataFrame) -> pl.DataFrame:
-        """The posts of the dataset without cold hashtags, which the test part alone keeps."""
-        if not self.cold:
+        """The posts of the dataset without cold hashtags, which the test part alone keeps.
+
+        `posts` may be some of their columns.
+        """
+        if not self.cold or "hashtags" not in posts.columns:
             return posts
         seen = pl.col("hashtags").list.filter(~pl.element().is_in(list(self.cold)))
         kept = pl.when(self.parts.eq_missing("test")).then("hashtags").otherwise(seen)
@@ -196,8 +199,9 @@ def draw_cold(posts: pl.DataFrame, parts: pl.Series, recipe: SplitRecipe) -> tup
 
 def make_split(dataset: Dataset, name: str, recipe: SplitRecipe) -> Split:
     """Divide the posts of `dataset` and store the split under `name`, atomically."""
-    parts = divide(dataset.posts, recipe)
-    return _store(dataset, Split(name, recipe, parts, draw_cold(dataset.posts, parts, recipe)))
+    posts = dataset.columns("user", "time", "part", *(["hashtags"] * (recipe.cold_hashtags > 0)))
+    parts = divide(posts, recipe)
+    return _store(dataset, Split(name, recipe, parts, draw_cold(posts, parts, recipe)))
 
 
 def carry_split(source: Dataset, target: Dataset, name: str) -> Split:
@@ -223,7 +227,7 @@ def _store(dataset: Dataset, split: Split) -> Split:
         raise DatasetError(f"Split {name!r} leaves no post to train on: {counts}.")
     folder = dataset.path / "splits"
     table = io.BytesIO()
-    pl.DataFrame({"post": dataset.posts["post"], "part": parts}).write_parquet(table)
+    pl.DataFrame({"post": dataset.columns("post")["post"], "part": parts}).write_parquet(table)
     sha256 = hashlib.sha256(table.getbuffer()).hexdigest()
     described = {"format": 1, **asdict(split.recipe), "cold": list(split.cold), "counts": counts}
     write_toml(folder / f"{name}.toml", {**described, "sha256": sha256})
@@ -244,7 +248,7 @@ def open_split(dataset: Dataset, name: str) -> Split:
     again = f"Make it again: reeltag split {dataset.path} --name {name}"
     check_file(path, described.get("sha256"), DatasetError, again)
     stored = pl.read_parquet(path)
-    if not stored["post"].equals(dataset.posts["post"]):
+    if not stored["post"].equals(dataset.columns("post")["post"]):
         raise DatasetError(f"{path} was made for other posts. {again}")
     cold = tuple(described.get("cold", ()))
     return Split(name, SplitRecipe.of(described), stored["part"], cold)

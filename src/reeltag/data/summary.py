@@ -15,8 +15,8 @@ _TOP = 10
 
 def summary(dataset: Dataset) -> dict[str, Any]:
     """Counts, distribution, most used hashtags, fields of the users, features and splits."""
-    posts = dataset.posts
-    uses = posts["hashtags"].explode(empty_as_null=False).value_counts(sort=True)
+    hashtags = dataset.columns("hashtags")["hashtags"]
+    uses = hashtags.explode(empty_as_null=False).value_counts(sort=True)
     column = uses.columns[0]
     ranked = uses.sort(["count", column], descending=[True, False])
     return {
@@ -24,7 +24,7 @@ def summary(dataset: Dataset) -> dict[str, Any]:
         "source": dataset.description["source"],
         "counts": dataset.counts,
         "distribution": {
-            "hashtags a post": _spread(posts["hashtags"].list.len()),
+            "hashtags a post": _spread(hashtags.list.len()),
             "uses a hashtag": _spread(uses["count"]),
             "posts a user": _spread(dataset.users["posts"]),
         },
@@ -62,7 +62,7 @@ def _field(dataset: Dataset, name: str) -> dict[str, Any]:
         "name": name,
         "kind": "numeric" if numeric else "categorical",
         "unknown_users": 1 - len(found) / max(len(values), 1),
-        "unknown_posts": 1 - posts_known / max(dataset.posts.height, 1),
+        "unknown_posts": 1 - posts_known / max(dataset.counts["posts"], 1),
         "distinct": found.n_unique(),
     }
     if numeric:

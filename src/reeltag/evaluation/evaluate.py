@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from reeltag.data.corpus import Corpus
+from reeltag.data.corpus import Corpus, Posts
 from reeltag.evaluation.protocols import Judged, Protocol, judge
 from reeltag.evaluation.ranking import DEFAULT_BUDGET
 from reeltag.evaluation.slices import (
@@ -72,9 +72,10 @@ def evaluate(
     tops: Sequence[int] = (5, 10),
     seed: int = 0,
     budget: int = DEFAULT_BUDGET,
+    posts: Posts | None = None,
 ) -> Report:
-    """Judge `model` on the posts of one part."""
-    posts = corpus.part(on)
+    """Judge `model` on the posts of one part, or on those `posts` of it alone."""
+    posts = corpus.part(on) if posts is None else posts
     start = time.perf_counter()
     judged = judge(model, corpus, posts, protocol, tops, seed, budget)
     seconds = time.perf_counter() - start

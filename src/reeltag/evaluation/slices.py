@@ -29,6 +29,8 @@ POPULAR, UNPOPULAR = 27, 10
 """LOGO §4: popular hashtags have more than 27 training uses, unpopular ones fewer than 10."""
 HISTORIES = {"0": 0, "1-4": 1, "5-14": 5, "15+": 15}
 """The least training posts of each group of users."""
+_BLOCK = 1_000_000
+"""Captions that are compared at once."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,13 @@ def new_to_user(corpus: Corpus, posts: Posts, judged: Judged, on: str) -> Tensor
     H = len(corpus.hashtags)
     users = _users(corpus)
     known = [corpus.training.posts, *([corpus.part("validation")] if on == "test" else [])]
-    seen = [users[p.rows][p.hashtags.row_of_value] * H + p.hashtags.values for p in known]
     judging = users[posts.rows][judged.posts][judged.positives.row_of_value]
+    asked = torch.zeros(int(users.max()) + 1, dtype=torch.bool).index_fill(0, judging, True)
+    seen = []
+    for some in known:
+        of = users[some.rows]
+        mine = some.select(asked[of].nonzero().squeeze(1))
+        seen.append(users[mine.rows][mine.hashtags.row_of_value] * H + mine.hashtags.values)
     return (judging == 0) | ~torch.isin(judging * H + judged.positives.values, torch.cat(seen))
 
 
@@ -112,7 +119,7 @@ def _users(corpus: Corpus) -> Tensor:
 
     By name, as the vocabulary has training's users alone: validation may know others.
     """
-    names = corpus.posts["user"].rank("dense").cast(pl.Int64).fill_null(0)
+    names = corpus.columns("user")["user"].rank("dense").cast(pl.Int64).fill_null(0)
     return torch.from_numpy(names.to_numpy().copy())
 
 
@@ -122,9 +129,16 @@ def caption_groups(corpus: Corpus, posts: Posts) -> dict[str, Tensor]:
     Captions are compared without hashtags, in lower case, white space as one space. An empty
     one is always new.
     """
-    plain = corpus.posts["caption"].str.to_lowercase().str.replace_all(r"\s+", " ")
-    plain = plain.str.strip_chars()
-    known = plain.gather(corpus.split.rows("train")).unique()
-    own = plain.gather(posts.rows.numpy())
-    repeated = torch.from_numpy((own.is_in(known.to_list()) & (own != "")).to_numpy().copy())
+    captions = corpus.columns("caption")["caption"]
+    own, train = _plain(captions.gather(posts.rows.numpy())), corpus.split.rows("train")
+    wanted = own.unique()
+    found = wanted.clear()
+    for start in range(0, len(train), _BLOCK):
+        said = _plain(captions.gather(train[start : start + _BLOCK])).unique()
+        found = found.append(wanted.filter(wanted.is_in(said.implode())))
+    repeated = torch.from_numpy((own.is_in(found.implode()) & (own != "")).to_numpy().copy())
     return {"repeated": repeated, "new": ~repeated}
+
+
+def _plain(captions: pl.Series) -> pl.Series:
+    return captions.str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from pydantic import BaseModel
 
-from reeltag.data.corpus import Corpus, open_corpus
+from reeltag.data.corpus import Corpus, Posts, open_corpus
 from reeltag.data.dataset import Dataset
 from reeltag.errors import InputError
 from reeltag.evaluation.evaluate import Report, evaluate
@@ -22,7 +23,7 @@ from reeltag.experiments.card import model_card
 from reeltag.models.contract import Composed, Model, Refitting, Sizes, Trained, Validated
 from reeltag.models.registry import entry_of, make
 from reeltag.progress import say
-from reeltag.runtime import device_of, seed_of
+from reeltag.runtime import device_of, generator_of, seed_of
 from reeltag.storage import write_text
 from reeltag.together import first
 from reeltag.training.checkpoints import Progress
@@ -32,6 +33,9 @@ from reeltag.training.evidence import save_evidence
 from reeltag.training.loop import train
 from reeltag.training.run import finish_run, save_run
 from reeltag.training.settings import divide_settings
+
+_LATER = {"judged", "kept_features", "reasons"}
+"""Settings that 0.1.0 did not have: its checkpoints had what is their default."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,30 @@ def train_run(
         return finished
     corpus, model = prepare(dataset, split, name, settings)
     trainee = fit(corpus, model, name, settings, out, device=device, resume=resume)
-    report = evaluate(trainee.model, corpus, "validation" if _has_validation(corpus) else "train")
+    report = evaluate_held_out(trainee.model, corpus, settings.get("judged"))
     if not first():
         return {}
     return write_run(out, refit(trainee), name, settings, report)
+
+
+def evaluate_held_out(model: Model, corpus: Corpus, judged: int | None = None) -> Report:
+    """Judge `model` on the validation posts, or on `judged` of them (`judged_posts`).
+
+    Where no validation post can be judged, the training posts are.
+    """
+    posts = judged_posts(corpus, judged)
+    if (posts.hashtags.lengths > 0).any():
+        return evaluate(model, corpus, "validation", posts=posts)
+    return evaluate(model, corpus, "train")
+
+
+def judged_posts(corpus: Corpus, most: int | None) -> Posts:
+    """The validation posts, or `most` of them: drawn once, the same for every model and seed."""
+    posts = corpus.part("validation")
+    if most is None or most >= len(posts):
+        return posts
+    drawn = torch.randperm(len(posts), generator=generator_of("judged"))[:most]
+    return posts.select(drawn.sort().values)
 
 
 def check_out(out: Path, resume: bool) -> dict[str, Any] | None:
@@ -95,8 +119,8 @@ def write_run(
     config, training, _ = divide_settings(name, settings)
     dataset = trainee.corpus.dataset
     training_set = trainee.corpus.training
-    post_ids = dataset.posts["post"].gather(training_set.posts.rows.numpy())
-    save_evidence(out / EVIDENCE, training_set, post_ids)
+    post_ids = dataset.columns("post")["post"].gather(training_set.posts.rows.numpy())
+    save_evidence(out / EVIDENCE, training_set, post_ids, training.reasons)
     write_text(out / "history.json", json.dumps(trainee.progress.history, indent=1))
     description = save_run(
         out,
@@ -185,7 +209,7 @@ def fit(
             judge_scores,
         )
     if isinstance(model, Trained):
-        posts = corpus.part("validation")
+        posts = judged_posts(corpus, training.judged)
         if not len(posts):
             raise InputError(
                 f"Split {corpus.split.name!r} has no validation posts, which {name} needs to stop "
@@ -207,8 +231,8 @@ def fit(
             validate,
             settings={
                 "model": name,
-                "settings": config.model_dump(),
-                "training": training.model_dump(),
+                "settings": _deciding(config),
+                "training": _deciding(training),
                 "dataset": corpus.dataset.description["sha256"],
                 "split": {"name": corpus.split.name, **asdict(corpus.split.recipe)},
                 "features": {n: m.fingerprint for n, m in model.sizes.manifests.items()},
@@ -222,6 +246,16 @@ def fit(
     return Trainee(model.eval(), corpus, progress, time.perf_counter() - start)
 
 
+def _deciding(config: BaseModel) -> dict[str, Any]:
+    """Settings as a checkpoint has them; one of an older release must be gone on with."""
+    usual = {name: field.default for name, field in type(config).model_fields.items()}
+    return {
+        name: value
+        for name, value in config.model_dump().items()
+        if name not in _LATER or value != usual[name]
+    }
+
+
 def refit(trainee: Trainee) -> Trainee:
     """Let a model that asks for it learn from the validation posts too, now that it is chosen."""
     model = trainee.model
@@ -233,7 +267,3 @@ def refit(trainee: Trainee) -> Trainee:
     other = model.refitted(corpus.training).to(model.device).eval()
     seconds = trainee.seconds + time.perf_counter() - start
     return Trainee(other, corpus, trainee.progress, seconds)
-
-
-def _has_validation(corpus: Corpus) -> bool:
-    return bool((corpus.part("validation").hashtags.lengths > 0).any())

@@ -8,8 +8,15 @@ from typing import Any
 
 from reeltag.data.dataset import Dataset
 from reeltag.errors import InputError
-from reeltag.evaluation.evaluate import evaluate
-from reeltag.experiments.train import Trainee, check_out, fit, prepare, refit, write_run
+from reeltag.experiments.train import (
+    Trainee,
+    check_out,
+    evaluate_held_out,
+    fit,
+    prepare,
+    refit,
+    write_run,
+)
 from reeltag.models.contract import Composed, Model, Refitting, Trained
 from reeltag.models.house import House
 from reeltag.progress import say
@@ -71,7 +78,7 @@ def update_run(
         return {"from": sha256_of(run / "model.safetensors")}
 
     trainee = fit(corpus, model, name, given, out, device=device, resume=resume, begin=begin)
-    report = evaluate(trainee.model, corpus, "validation")
+    report = evaluate_held_out(trainee.model, corpus, given.get("judged"))
     return write_run(out, trainee, name, given, report) if first() else {}
 
 

@@ -20,9 +20,12 @@ from reeltag.models.layers.post_messages import NodeConvolution
 from reeltag.models.layers.projection import FeatureProjection
 from reeltag.models.layers.segments import Aggregation
 from reeltag.models.layers.share import everyones_nodes, examples_of_step, shared
+from reeltag.models.layers.stored import StoredFeatures
 
 _MOST_AT_ONCE = 10.0
 """Largest factor on the step size of matrices that are changed once in many steps."""
+_USES_AT_ONCE = 1 << 20
+"""Uses whose messages are worked out at once where all nodes are."""
 _BLOCK_BYTES = 64 << 20
 """What the elementwise part of a block of scores may take where it is not fused."""
 
@@ -56,6 +59,8 @@ class GcnPhrConfig(ModelConfig):
     between them (`FeatureProjection`); None makes one in every step, which is exact."""
     half_features: bool = False
     """Keep the features of training posts in float16 while training."""
+    kept_features: int = Field(1536, ge=0)
+    """MiB that they may take; more stay in their files and are read as they are needed."""
     mask_own_post: bool = False
     """Beyond the paper: a training post's own uses send no message to its own user and
     hashtags in its own step (in the last layer; with more layers, two hops away they do)."""
@@ -143,7 +148,11 @@ class GcnPhr(Trained):
         self.input.fit(training)
         self._graph = TagGraph.build(training)
         kind = torch.float16 if self.config.half_features else torch.float32
-        self._projection = FeatureProjection(self.input.all(training, kind))
+        size = len(training.posts) * self.input.width * kind.itemsize
+        kept = size <= self.config.kept_features << 20
+        self._projection = FeatureProjection(
+            self.input.all(training, kind) if kept else StoredFeatures(training, self.input)
+        )
 
     def propagate(
         self,
@@ -285,8 +294,32 @@ class GcnPhr(Trained):
         if self._graph is None:
             return
         with torch.no_grad():
-            self.user_vectors, self.hashtag_vectors = self.propagate(None, None, self.config.layers)
+            if len(self._graph.users.posts.values) <= _USES_AT_ONCE:
+                vectors = self.propagate(None, None, self.config.layers)
+            else:
+                vectors = self._propagated(self._graph)
+            self.user_vectors, self.hashtag_vectors = vectors
             self.nobody = self.user_vectors.mean(0)
+
+    def _propagated(self, graph: TagGraph) -> tuple[Tensor, Tensor]:
+        """As `propagate` of all nodes, without gradients: layer by layer, some nodes at a time."""
+        U: Tensor = self.user_embedding
+        H: Tensor = self.hashtag_embedding
+        for to_users, to_hashtags in zip(self.user_side, self.hashtag_side, strict=True):
+            U, H = (
+                self._in_blocks(cast(NodeConvolution, to_users), graph.users, H),
+                self._in_blocks(cast(NodeConvolution, to_hashtags), graph.hashtags, U),
+            )
+        return U, H
+
+    def _in_blocks(self, convolution: NodeConvolution, side: Side, below: Tensor) -> Tensor:
+        parts, matrix = [], convolution.matrix()
+        for nodes in side.blocks(_USES_AT_ONCE):
+            edges = incoming(side, nodes)
+            posts, post_of = torch.unique(edges.posts, return_inverse=True)
+            of_uses = self._projection.exact(posts, matrix).index_select(0, post_of)
+            parts.append(convolution(below.index_select(0, edges.neighbours), edges, of_uses))
+        return torch.cat(parts)
 
     def _post_side(self, v: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(c, B, d) of  score = c · φ(A_j + B) + d  for posts v (n, V) by users u (n, D)."""

@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from reeltag.checksums import SEAL, check_seal, sealed
 from reeltag.errors import RunError
 from reeltag.storage import write_bytes
+from reeltag.training.tensors import tensor_file
 
 
 @dataclass
@@ -48,16 +48,14 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write atomically."""
     groups = {"model": checkpoint.model, "best": checkpoint.best, "optimiser": checkpoint.optimiser}
     tensors = {
-        f"{group}/{key}": value.detach().cpu().contiguous().clone()
-        for group, named in groups.items()
-        for key, value in named.items()
+        f"{group}/{key}": value for group, named in groups.items() for key, value in named.items()
     }
     header = {
         "progress": json.dumps(vars(checkpoint.progress)),
         "settings": json.dumps(checkpoint.settings, sort_keys=True),
         **SEAL,
     }
-    write_bytes(path, *sealed(save(tensors, metadata=header)))
+    write_bytes(path, *sealed(*tensor_file(tensors, header)))
 
 
 def load_checkpoint(path: Path, settings: dict[str, Any]) -> Checkpoint:

@@ -35,5 +35,11 @@ class TrainingConfig(BaseModel):
     """Of sgd alone."""
     select: Literal["recall@10", "ndcg@10", "precision@10", "mrr"] = "recall@10"
     """Validation metric (full ranking) that chooses the epoch that is kept."""
+    judged: int | None = Field(None, ge=1)
+    """Judge at most so many of the validation posts, drawn once and the same for every model and
+    seed; None judges all."""
+    reasons: bool = True
+    """Keep the words and features of training posts that reasons are read from. Without them a
+    run is smaller and gives reasons from its counts and its users' past alone."""
     tensorboard: bool = False
     """Write loss and validation curves to RUN/tensorboard."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 
 from reeltag.data.batches import PostBatch, collate
 from reeltag.data.corpus import TrainingSet
@@ -26,6 +26,7 @@ from reeltag.errors import RunError
 from reeltag.models.content_knn import ContentKnn, ContentKnnConfig
 from reeltag.models.contract import Sizes
 from reeltag.storage import write_bytes, write_parquet
+from reeltag.training.tensors import tensor_file
 from reeltag.words import words, words_column
 
 NEIGHBOURS = 20
@@ -35,6 +36,7 @@ _MAX_WORD_POSTS_SHARE = 0.1
 """A word in more than this share of the captions says nothing about a hashtag."""
 _MOST_WAITING = 256
 """Published posts, or groups of them, that wait: they hold their features."""
+_COUNTED = {"word": pl.Utf8, "hashtag": pl.Int64, "posts": pl.UInt32, "word_posts": pl.UInt32}
 
 
 class Evidence:
@@ -127,8 +129,13 @@ def _counted_on(table: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:
     ).cast(table.schema)
 
 
-def save_evidence(folder: Path, training: TrainingSet, post_ids: pl.Series) -> None:
-    """Write the evidence of the training posts, whose ids are `post_ids` (n,)."""
+def save_evidence(
+    folder: Path, training: TrainingSet, post_ids: pl.Series, whole: bool = True
+) -> None:
+    """Write the evidence of the training posts, whose ids are `post_ids` (n,).
+
+    Not `whole`: who posted what with which hashtags, without words and nearest posts.
+    """
     posts = training.posts
     owner, tags = training.triples
     carried = (
@@ -144,13 +151,14 @@ def save_evidence(folder: Path, training: TrainingSet, post_ids: pl.Series) -> N
         .select("post", "user", pl.col("hashtags").fill_null(pl.lit([], dtype=pl.List(pl.Int64))))
     )
     write_parquet(folder / "posts.parquet", table)
+    if not whole:
+        return
     write_parquet(folder / "words.parquet", word_counts(training.captions, table["hashtags"]))
     vectors = replace(training, reader=pooled_reader(training.reader, posts.rows))
     if vectors.manifests:
         model = ContentKnn(ContentKnnConfig(neighbours=NEIGHBOURS), Sizes.of(vectors))
         model.fit(vectors)
-        tensors = model.tensors()
-        write_bytes(folder / "nearest.safetensors", save(tensors))
+        write_bytes(folder / "nearest.safetensors", *tensor_file(model.tensors()))
 
 
 def word_counts(captions: pl.Series, hashtags: pl.Series) -> pl.DataFrame:
@@ -175,7 +183,8 @@ def load_evidence(folder: Path, sizes: Sizes) -> Evidence:
     """Open what `save_evidence` wrote. Raises `RunError` where it is damaged."""
     try:
         posts = pl.read_parquet(folder / "posts.parquet")
-        words = pl.read_parquet(folder / "words.parquet")
+        file = folder / "words.parquet"
+        words = pl.read_parquet(file) if file.is_file() else pl.DataFrame(schema=_COUNTED)
         nearest = None
         if (folder / "nearest.safetensors").is_file():
             vectors = replace(sizes, manifests=pooled_manifests(sizes.manifests))

@@ -44,11 +44,12 @@ Validate = Callable[[Trained], dict[str, float]]
 class Examples:
     """What an epoch goes through: the posts to walk, and the hashtags to learn on each.
 
-    posts (n,) positions of training posts; hashtags: row n holds those of posts[n].
+    posts (n,) positions of training posts; hashtags: row n holds those of posts[n], or (n,) the
+    one of each.
     """
 
     posts: Tensor
-    hashtags: Ragged
+    hashtags: Ragged | Tensor
 
 
 def examples_of(model: Trained, training: TrainingSet) -> Examples:
@@ -62,10 +63,12 @@ def examples_of(model: Trained, training: TrainingSet) -> Examples:
         taught &= training.posts.users >= 0
     if model.by_post:
         posts = taught.nonzero().squeeze(1)
-        return Examples(posts, own.select(posts))
+        own = own.select(posts)
+        return Examples(posts, own.values if len(own.values) == len(own) else own)
     posts, hashtags = training.triples
-    posts, hashtags = posts[taught[posts]], hashtags[taught[posts]]
-    return Examples(posts, Ragged(hashtags, torch.arange(len(posts) + 1)))
+    if not taught.all():
+        posts, hashtags = posts[taught[posts]], hashtags[taught[posts]]
+    return Examples(posts, hashtags)
 
 
 def batches_of(
@@ -90,36 +93,48 @@ def batches_of(
     posts, reader = training.posts.to(host), training.reader if features else NO_FEATURES
     sampler = NegativeSampler(posts.hashtags, len(training.hashtags))
     order = torch.randperm(len(examples.posts), generator=generator_of(config.seed, epoch, "order"))
-    each = examples.hashtags.lengths[order]
-    single = bool((each == 1).all())
-    of_posts, of_tags = examples.posts[order].to(host), examples.hashtags.select(order).to(host)
-    # Where each step's examples begin, known on the host before the first step.
-    starts = torch.cat([each.new_zeros(1), each.cumsum(0)])
-    ends = starts[:: config.batch_size].tolist()
-    ends = [*ends, len(of_tags.values)] if ends[-1] < len(of_tags.values) else ends
-    each = each.to(host)
-    for step, index in enumerate(torch.split(of_posts, config.batch_size)):
-        tags, owner = of_tags.values[ends[step] : ends[step + 1]], None
-        drawn_for, at = index, step * config.batch_size
-        if not single:
-            owner = torch.repeat_interleave(
-                torch.arange(len(index), device=host),
-                each[at : at + len(index)],
-                output_size=len(tags),
-            )
-            drawn_for = index[owner]
+    steps = _steps(examples, order, config.batch_size, host)
+    for step, (index, tags, owner, starts) in enumerate(steps):
         random = generator_of(config.seed, epoch, step, "negatives", device=host)
-        drawn = sampler.draw(drawn_for, config.negatives, random)
+        drawn = sampler.draw(index if owner is None else index[owner], config.negatives, random)
         low, high = _own_posts(len(index))
         whole, share = index, None
         if high - low < len(whole):
-            begin, end = (int(starts[at + post]) - ends[step] for post in (low, high))
+            begin, end = (low, high) if starts is None else (int(starts[low]), int(starts[high]))
             share = Share((end - begin) / len(tags), len(tags))
             index, tags, drawn = index[low:high], tags[begin:end], drawn[begin:end]
             owner = None if owner is None else owner[begin:end] - low
         of_posts_here = batch_of(reader, posts, index, own=index, among=whole)
         batch = TrainingBatch(of_posts_here, tags, drawn, owner, share)
         yield batch if host.type == torch.device(device).type else batch.to(device)
+
+
+def _steps(
+    examples: Examples, order: Tensor, size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None, Tensor | None]]:
+    """Posts and hashtags of each step; whose hashtags they are, and where those of each begin.
+
+    The last two are None where every post has one. What begins where lies on the host, so that
+    no step waits for the device.
+    """
+    if isinstance(examples.hashtags, Tensor):
+        posts, tags = examples.posts.to(device), examples.hashtags.to(device)
+        for rows in torch.split(order.to(device), size):
+            yield posts[rows], tags[rows], None, None
+        return
+    each = examples.hashtags.lengths[order]
+    starts = torch.cat([each.new_zeros(1), each.cumsum(0)])
+    posts, tags = (
+        examples.posts[order].to(device),
+        examples.hashtags.select(order).values.to(device),
+    )
+    each = each.to(device)
+    for at in range(0, len(posts), size):
+        index, begin = posts[at : at + size], starts[at : at + size + 1]
+        own = tags[int(begin[0]) : int(begin[-1])]
+        places = torch.arange(len(index), device=device)
+        owner = torch.repeat_interleave(places, each[at : at + size], output_size=len(own))
+        yield index, own, owner, begin - begin[0]
 
 
 def _own_posts(posts: int) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 import reeltag
@@ -37,6 +37,7 @@ from reeltag.runtime import device_of
 from reeltag.storage import write_bytes, write_toml
 from reeltag.training.config import TrainingConfig
 from reeltag.training.description import EVIDENCE, FORMAT, PARTS, check_run, read_description
+from reeltag.training.tensors import tensor_file
 
 VOCABULARIES = ("hashtags", "users", "words")
 
@@ -76,13 +77,13 @@ def save_run(
 
     What else is there by then (evidence, histories) gets its checksum, too.
     """
-    write_bytes(path / "model.safetensors", save(model.tensors()))
+    write_bytes(path / "model.safetensors", *tensor_file(model.tensors()))
     corpus.hashtags.save(path / "hashtags.parquet")
     corpus.users.save(path / "users.parquet")
     corpus.words.save(path / "words.parquet")
     corpus.contexts.save(path)
     profiles = corpus.fields.codes(corpus.dataset.users, pl.Series(corpus.users.names))
-    write_bytes(path / "profiles.safetensors", save({"codes": profiles.contiguous()}))
+    write_bytes(path / "profiles.safetensors", *tensor_file({"codes": profiles}))
     return {
         "format": FORMAT,
         "model": name,

@@ -108,6 +108,9 @@ def import_posts(
         raise fatal.error(source)
     if posts.is_empty():
         raise InputError(f"{source}: none of {loaded.read:,} rows is a post. {_first(faults)}")
+    # What is left to read of the source; the rest of it is in `posts`.
+    more_of = {name for names in wanted.features.values() for name in names}
+    loaded.frame = loaded.frame.select(ROW, *sorted(more_of | {*wanted.user_fields.values()}))
     made = _features(loaded, wanted, posts)
     known, more = known_users(source, loaded, posts, wanted, users)
     about = {

@@ -19,6 +19,8 @@ _SIMPLE = rf"^\s*\[\s*(?:(?:{_QUOTED})\s*(?:,\s*(?:{_QUOTED})\s*)*)?\]\s*$"
 _SEPARATORS = {",": "[,，、]", ";": "[;；]", "|": r"[|｜]"}
 _LONGEST = 100_000
 _TAGS = pl.List(pl.Utf8())
+_BLOCK = 1_000_000
+"""Lists that are normalised at once: flat, they take several times the memory."""
 
 
 def decode(values: pl.Series) -> pl.Series:
@@ -40,6 +42,11 @@ def decode(values: pl.Series) -> pl.Series:
 
 def tidy(tags: pl.Series) -> pl.Series:
     """List(Utf8) as written (n,) → normalised, without empty ones, each once, in written order."""
+    parts = [_tidied(tags[at : at + _BLOCK]) for at in range(0, max(1, len(tags)), _BLOCK)]
+    return pl.concat(parts)
+
+
+def _tidied(tags: pl.Series) -> pl.Series:
     rows = tags.alias("tag").to_frame().with_row_index("row")
     flat = rows.explode("tag", empty_as_null=False, keep_nulls=False).drop_nulls("tag")
     flat = flat.with_columns(normalise_column(flat["tag"]).alias("tag")).filter(pl.col("tag") != "")

@@ -57,8 +57,9 @@ def posts_of(source: Path, loaded: Loaded) -> tuple[pl.DataFrame, list[Fault], l
         bad += _faults(loaded, wrong, "part", "unknown split value", hint)
     posts, remarks = _words(posts, frame, columns)
     bad += _faults(loaded, posts["post"].is_null(), "post", "no post id", "expected an id")
-    refused = pl.DataFrame({ROW: [fault.row for fault in bad]}, schema={ROW: pl.UInt32()})
-    posts = posts.join(refused, on=ROW, how="anti", maintain_order="left")
+    if bad:
+        refused = pl.DataFrame({ROW: [fault.row for fault in bad]}, schema={ROW: pl.UInt32()})
+        posts = posts.join(refused, on=ROW, how="anti", maintain_order="left")
     twice = ~posts["post"].is_first_distinct()
     if twice.any():
         bad += _repeated(loaded, posts.filter(twice))

@@ -20,13 +20,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from reeltag.models.layers.stored import StoredFeatures
 from reeltag.models.layers.wide_linear import blocks_as
+
+_POSTS = 1 << 16
+"""Posts whose features are copied out at once where no gradient is wanted."""
 
 
 class FeatureProjection:
     """Products of features X (V, width), float16 or float32, with a matrix M (k, width)."""
 
-    def __init__(self, features: Tensor) -> None:
+    def __init__(self, features: Tensor | StoredFeatures) -> None:
         self.features = features
         self.products: list[Tensor] = []
         self.gradients: list[Tensor] = []
@@ -37,9 +41,13 @@ class FeatureProjection:
         """X[posts] Mᵀ (n, k), or X Mᵀ, with gradients to M.
 
         Without gradients the product is made in blocks, so that many posts need no copy of
-        their features.
+        their features; for half of the posts or more, that of all is made.
         """
         if not torch.is_grad_enabled():
+            if posts is not None and 2 * len(posts) < len(self.features):
+                return torch.cat(
+                    [self.rows(some) @ matrix.T for some in torch.split(posts, _POSTS)]
+                )
             product = self._all(matrix)
             return product if posts is None else product.index_select(0, posts)
         if posts is None:

@@ -8,7 +8,7 @@ float16 rows costs more than the product; in blocks it stays in the processor's 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,24 @@ class _Blocked(torch.autograd.Function):
         return None, total
 
 
-def blocks_as(rows: Tensor, kind: torch.dtype) -> Iterator[tuple[int, Tensor]]:
+class Rows(Protocol):
+    """What can be read by stretches as a tensor (n, width) can."""
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice) -> Tensor: ...
+
+
+def blocks_as(rows: Rows, kind: torch.dtype) -> Iterator[tuple[int, Tensor]]:
     """Walk rows (n, width) as `kind`: where each block starts, and the block.
 
     A block is overwritten by the next one.
