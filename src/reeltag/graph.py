@@ -135,11 +135,12 @@ def _side(nodes: Tensor, neighbours: Tensor, posts: Tensor, count: int, width: i
     mixed = torch.randperm(len(nodes), generator=generator_of("graph"))
     nodes, neighbours, posts = nodes[mixed], neighbours[mixed], posts[mixed]
     keys, pair_of_use = torch.unique(nodes.long() * width + neighbours, return_inverse=True)
-    pair_of_use = pair_of_use.int()
+    small = torch.int32 if len(keys) < 1 << 31 else torch.int64
+    pair_of_use = pair_of_use.to(small)
     order = torch.randperm(len(keys), generator=generator_of("graph", "pairs"))
     order = order[torch.argsort((keys // width)[order], stable=True)]
-    renumbered = torch.empty(len(order), dtype=torch.int32)
-    renumbered[order] = torch.arange(len(order), dtype=torch.int32)
+    renumbered = torch.empty(len(order), dtype=small)
+    renumbered[order] = torch.arange(len(order), dtype=small)
     keys = keys[order]
     pairs = Ragged.from_pairs(keys // width, (keys % width).int(), count)
     return Side(pairs, Ragged.from_pairs(renumbered[pair_of_use], posts, len(keys)))
