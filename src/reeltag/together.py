@@ -4,6 +4,8 @@
 one of them. In a process that never did, there is one process, the first, and every function
 here gives back what it was given.
 
+torch is imported late: what only touches data starts without it.
+
 All processes make the same calls in the same order. One that ends or falls silent is noticed by
 the others in their next call: at once when its connections close, else after `TIMEOUT`.
 """
@@ -17,12 +19,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from reeltag.errors import ConfigError, ReelTagError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TIMEOUT = "REELTAG_PROCESS_TIMEOUT"
 """Environment variable: seconds to wait for a silent process; 300 if it is not set."""
@@ -67,6 +69,7 @@ def joined(device: str = "auto") -> Iterator[str]:
     if not {"RANK", "WORLD_SIZE"} <= set(os.environ):
         yield device
         return
+    import torch
     import torch.distributed as dist
     from torch.distributed.rendezvous import rendezvous
 
@@ -122,6 +125,8 @@ def numbers(own: Sequence[int]) -> list[list[int]]:
     """What each process gave, in their order; the same count of numbers each."""
     if _group is None:
         return [list(own)]
+    import torch
+
     mine = torch.tensor(own, dtype=torch.int64)
     found = [torch.empty_like(mine) for _ in range(count())]
     with _answering():
@@ -134,6 +139,8 @@ def gathered(rows: Tensor) -> list[Tensor]:
     if _group is None:
         return [rows]
     lengths = [length for (length,) in numbers([len(rows)])]
+    import torch
+
     # Whatever the type, bytes travel; all in one length, for that is what NCCL can do.
     if not max(lengths):
         return [rows.detach()] * len(lengths)
@@ -154,6 +161,8 @@ def add_up(tensors: Sequence[Tensor]) -> None:
     """Replace each tensor by its sum over the processes; the same shapes and type everywhere."""
     if _group is None or not tensors:
         return
+    import torch
+
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     with _answering():
         _group.all_reduce(flat)

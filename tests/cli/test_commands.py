@@ -133,6 +133,25 @@ def test_recommend_to_somebody_described(road: Path) -> None:
     assert "gender 'x' was never seen in training" in table
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--help"],
+        ["info", "core"],
+        ["filter", "core", "apart", "--min-user-posts", "3"],
+        ["import", "posts.jsonl", "again", "--map", "post=id", "--map", "hashtags=tags"],
+    ],
+)
+def test_what_only_touches_data_starts_without_torch(road: Path, arguments: list[str]) -> None:
+    """torch takes three times as long to import as all else."""
+    code = "import sys\nfrom reeltag.cli import main\n"
+    code += "try:\n    main()\nfinally:\n    assert 'torch' not in sys.modules"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=road
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("command", ["models", "extractors", "doctor"])
 def test_lists_are_json_objects(command: str) -> None:
     out, _ = reeltag(command, "--json")

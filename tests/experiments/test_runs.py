@@ -65,7 +65,7 @@ def test_equal_seeds_give_equal_weights(run: Path, dataset: Dataset, tmp_path: P
 def test_killed_and_resumed_equals_never_killed(dataset: Dataset, tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "reeltag", "train", str(dataset.path), "--model", "gcn-phr",
-        "--set", "dim=6", "--set", "epochs=30", "--set", "batch_size=16", "--set", "patience=30",
+        "--set", "dim=6", "--set", "epochs=12", "--set", "batch_size=16", "--set", "patience=12",
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
