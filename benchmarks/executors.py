@@ -15,19 +15,20 @@ import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from benchmarks.extraction import write_clip
 from benchmarks.measure import figure
-from reeltag.features.pool import ClipPool, ProcessPool, Task
+from reeltag.features.pool import ProcessPool, Task
 from reeltag.features.pool_rules import Pool
 from reeltag.features.registry import DEFAULTS, make
+from reeltag.features.worker import ClipWorker
 from reeltag.media.limits import Limits
-from reeltag.scale.ray_pool import RayClips, RayPool
+from reeltag.scale.ray_pool import RayPool
 
 TURNS = 24
 """Clips that each executor reads for the overhead."""
@@ -42,12 +43,7 @@ BYTES = (6 << 10, 2 << 20)
 class Idle(AbstractContextManager["Idle"]):
     """Answers at once, so many bytes: what is timed then is the way there and back."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *fault: object) -> None:
         return
 
     def __call__(self, size: int, names: Any = None) -> dict[str, Any]:
@@ -84,7 +80,8 @@ def _overhead(clip: Path) -> dict[str, dict[str, Any]]:
     manifests, names = _wanted()
     task = [Task(0, clip, names)]
     times: dict[str, list[float]] = {"local": [], "ray": []}
-    with ClipPool(manifests, Limits(), 1) as local, RayClips(manifests, Limits(), 1) as ray:
+    start = partial(ClipWorker, manifests, Limits())
+    with ProcessPool(start, 1) as local, RayPool(start, 1) as ray:
         pools = {"local": local, "ray": ray}
         for pool in pools.values():
             _turns(pool, task, 2)
@@ -108,10 +105,10 @@ def _scaling(clip: Path) -> dict[str, dict[str, Any]]:
     """Clips a second of two workers against twice those of one."""
     manifests, names = _wanted()
     found = {}
-    for name, kind in (("local", ClipPool), ("ray", RayClips)):
+    for name, kind in (("local", ProcessPool), ("ray", RayPool)):
         seconds = {}
         for workers in (1, 2):
-            with kind(manifests, Limits(), workers) as pool:
+            with kind(partial(ClipWorker, manifests, Limits()), workers) as pool:
                 tasks = [Task(n, clip, names) for n in range(workers)]
                 while sum(w.ready for w in pool._workers) < workers:
                     list(pool.run(tasks))

@@ -71,8 +71,8 @@ class ContentContract:
                 visual=[f"onnx:{folder / 'colour.onnx'}"],
                 workers=2,
                 clips_a_shard=A_SHARD,
-                executor=lambda manifests, limits, workers, tasks: Stopped(
-                    partial(NotingWorker, manifests, limits, log), workers, tasks
+                pool=lambda start, workers, tasks: Stopped(
+                    partial(NotingWorker, *start.args, log), workers, tasks
                 ),
             )
         except KeyboardInterrupt:

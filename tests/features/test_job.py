@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,12 @@ from tests.media.clips import write_clip
 
 from reeltag.data.dataset import Dataset
 from reeltag.errors import ConfigError, ReelTagError
-from reeltag.features import job, pool
+from reeltag.features import pool
 from reeltag.features.job import extract
-from reeltag.features.pool import ClipPool, Task
+from reeltag.features.pool import ProcessPool, Task
 from reeltag.features.single import features_of
 from reeltag.features.worker import ClipWorker
 from reeltag.media.decode import Decoder
-from reeltag.media.limits import Limits
 
 CAPTIONS = ["morning run", "", "dinner", "跳舞", "", "goal"]
 
@@ -142,8 +142,7 @@ def test_one_clip_without_this_or_that(made, clips):
 def test_what_is_there_is_skipped_and_another_version_is_made_anew(dataset, colour, monkeypatch):
     extract(dataset, visual=[colour], textual=["tokens"], workers=1)
     before = content(dataset, "visual-colour")
-    monkeypatch.setattr(job, "ClipPool", None)
-    report = extract(dataset, visual=[colour], textual=["tokens"])
+    report = extract(dataset, visual=[colour], textual=["tokens"], pool=None)
     assert [f.skipped for f in report.features] == [True, True]
     assert content(dataset, "visual-colour") == before
     monkeypatch.setattr("reeltag.features.textual.Tokens.version", "2")
@@ -160,10 +159,10 @@ def test_no_post_has_the_modality(tmp_path, colour):
 
 
 class Inline(AbstractContextManager):
-    """An executor that reads the clips here, last one first."""
+    """A pool that reads the clips here, last one first."""
 
-    def __init__(self, manifests, limits, workers, tasks):
-        self.worker = ClipWorker(manifests, limits)
+    def __init__(self, start, workers, tasks):
+        self.worker = start()
 
     def __exit__(self, *fault):
         self.worker.close()
@@ -177,7 +176,7 @@ def test_another_executor_gives_the_same_bytes(tmp_path, dataset, colour):
     shutil.copytree(dataset.path, tmp_path / "other")
     other = Dataset.open(tmp_path / "other")
     extract(dataset, visual=[colour], acoustic=["logmel"], workers=2, clips_a_shard=2)
-    extract(other, visual=[colour], acoustic=["logmel"], clips_a_shard=2, executor=Inline)
+    extract(other, visual=[colour], acoustic=["logmel"], clips_a_shard=2, pool=Inline)
     for name in ("visual-colour", "acoustic-logmel"):
         assert content(other, name) == content(dataset, name)
 
@@ -223,13 +222,13 @@ def test_a_killed_job_resumes_to_the_same_bytes(tmp_path, colour, sign):
     assert 3 <= len(done) < 11
 
     tried = []
-    original = ClipPool.run
+    original = ProcessPool.run
     patch = pytest.MonkeyPatch()
 
     def run(self, tasks):
         return original(self, (tried.append(t.post) or t for t in tasks))
 
-    patch.setattr(ClipPool, "run", run)
+    patch.setattr(ProcessPool, "run", run)
     try:
         extract(dataset, visual=[colour], acoustic=["spectrogram"], workers=1, clips_a_shard=2)
     finally:
@@ -242,7 +241,7 @@ def test_a_killed_job_resumes_to_the_same_bytes(tmp_path, colour, sign):
 def test_a_worker_that_dies_is_replaced_and_its_clip_tried_again(made, clips):
     manifest = made("acoustic", "logmel").manifest()
     tasks = [Task(i, clips["usual"], (manifest.name,)) for i in range(4)]
-    with ClipPool([manifest], Limits(), 1) as workers:
+    with ProcessPool(partial(ClipWorker, [manifest]), 1) as workers:
         answers = {}
         for task, answer in workers.run(tasks):
             answers[task.post] = answer
@@ -254,15 +253,15 @@ def test_a_worker_that_dies_is_replaced_and_its_clip_tried_again(made, clips):
 
 def test_a_clip_that_kills_its_worker_twice_is_given_up(made, clips, monkeypatch):
     manifest = made("acoustic", "logmel").manifest()
-    give = ClipPool._give
+    give = ProcessPool._give
 
     def give_and_kill(self, worker, task):
         give(self, worker, task)
         if task.post == 1:
             worker.process.kill()
 
-    monkeypatch.setattr(ClipPool, "_give", give_and_kill)
-    with ClipPool([manifest], Limits(), 1) as workers:
+    monkeypatch.setattr(ProcessPool, "_give", give_and_kill)
+    with ProcessPool(partial(ClipWorker, [manifest]), 1) as workers:
         tasks = [Task(i, clips["usual"], (manifest.name,)) for i in range(3)]
         answers = {task.post: answer for task, answer in workers.run(tasks)}
     assert "died 2 times" in answers[1]
@@ -274,7 +273,7 @@ def test_workers_that_cannot_start_end_the_job(made, clips, monkeypatch):
     manifest = made("acoustic", "logmel").manifest()
     monkeypatch.setattr(pool, "serve", os._exit)
     with (
-        ClipPool([manifest], Limits(), 1) as workers,
+        ProcessPool(partial(ClipWorker, [manifest]), 1) as workers,
         pytest.raises(ReelTagError, match="do not start"),
     ):
         list(workers.run([Task(0, clips["usual"], (manifest.name,))]))

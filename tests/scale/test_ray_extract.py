@@ -53,9 +53,9 @@ def dataset_of(folder, tmp_path):
 
 
 def noting(pool, log: Path, seconds: float = 0.0):
-    """An executor on `pool` that leaves a line for each clip it begins."""
-    return lambda manifests, limits, workers, tasks: pool(
-        partial(NotingWorker, manifests, limits, log, seconds), workers, tasks
+    """`pool`, leaving a line for each clip it begins."""
+    return lambda start, workers, tasks: pool(
+        partial(NotingWorker, *start.args, log, seconds), workers, tasks
     )
 
 
@@ -66,7 +66,7 @@ def run(dataset, folder, executor, workers):
         acoustic=["logmel"],
         workers=workers,
         clips_a_shard=2,
-        executor=executor,
+        pool=executor,
     )
 
 

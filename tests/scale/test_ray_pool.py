@@ -13,7 +13,7 @@ import pytest
 from reeltag.errors import ConfigError, MissingExtraError, ReelTagError
 from reeltag.features.pool import Task
 from reeltag.scale import ray_pool
-from reeltag.scale.executors import clips_on, pool_on
+from reeltag.scale.executors import pool_on
 from reeltag.scale.ray_pool import RayPool
 from tests.features.pool_contract import PoolContract
 from tests.features.pool_workers import PATIENCE, Blind, Placed, Say, Talker
@@ -86,6 +86,5 @@ def test_ray_is_an_extra(monkeypatch):
 
 
 def test_an_unknown_executor_is_named():
-    for choose in (clips_on, pool_on):
-        with pytest.raises(ConfigError, match="'spark', expected one of local, ray"):
-            choose("spark")
+    with pytest.raises(ConfigError, match="'spark', expected one of local, ray"):
+        pool_on("spark")

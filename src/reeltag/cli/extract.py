@@ -40,7 +40,7 @@ def command(
     from reeltag.data.dataset import Dataset
     from reeltag.errors import ConfigError
     from reeltag.features.job import extract
-    from reeltag.scale.executors import clips_on
+    from reeltag.scale.executors import pool_on
 
     if not (visual or acoustic or textual):
         raise ConfigError(
@@ -53,7 +53,7 @@ def command(
         acoustic=acoustic,
         textual=textual,
         workers=workers,
-        executor=clips_on(executor),
+        pool=pool_on(executor),
     )
     print_table(
         f"{dataset}: {report.clips_read:,} clips read in {report.seconds:.1f} s, "

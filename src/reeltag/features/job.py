@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,10 @@ from reeltag.errors import ConfigError
 from reeltag.features.base import CaptionExtractor, Extractor
 from reeltag.features.contents import ClipContents, caption_contents, clip_content
 from reeltag.features.earlier import FAILURES, changed_since
-from reeltag.features.pool import ClipPool, StartExecutor, Task
+from reeltag.features.pool import ProcessPool, StartPool, Task
 from reeltag.features.registry import make
 from reeltag.features.shards import Contents, Shards, discard
-from reeltag.features.worker import Reading
+from reeltag.features.worker import ClipWorker, Reading
 from reeltag.media.limits import Limits
 from reeltag.progress import Tracker, track
 
@@ -71,7 +72,7 @@ def extract(
     textual: Sequence[str] = (),
     workers: int | None = None,
     limits: Limits | None = None,
-    executor: StartExecutor | None = None,
+    pool: StartPool = ProcessPool,
     again: bool = False,
     clips_a_shard: int = CLIPS_A_SHARD,
 ) -> ExtractionReport:
@@ -79,9 +80,9 @@ def extract(
 
     Args:
         visual, acoustic, textual: extractors by name, see `reeltag.features.registry`.
-        workers: how many read clips; default: one for every core the executor has.
+        workers: how many read clips; default: one for every core the pool has.
         limits: what one clip may cost.
-        executor: what runs the clips; default: a pool of processes on this machine.
+        pool: what the clips are read on; default: processes of this machine.
         again: extract anew what is there already.
         clips_a_shard: posts after which a part is kept; another number discards the parts
             of an unfinished run.
@@ -125,7 +126,7 @@ def extract(
         _captions(dataset, caption_extractor, shards)
         _finish(shards, report)
     if clip_shards:
-        _clips(dataset, clip_shards, limits, workers, executor or ClipPool, report)
+        _clips(dataset, clip_shards, limits, workers, pool, report)
     for shards in clip_shards:
         _finish(shards, report)
     report.seconds = time.monotonic() - started
@@ -166,7 +167,7 @@ def _clips(
     wanted: list[Shards],
     limits: Limits,
     workers: int | None,
-    start: StartExecutor,
+    pool: StartPool,
     report: ExtractionReport,
 ) -> None:
     """Read the clips of all unfinished shards; a shard is written when its last clip is in.
@@ -187,12 +188,12 @@ def _clips(
         for shard in missing.values():
             yield from shard.tasks(dataset)
 
-    manifests = [s.manifest for s in wanted]
+    start = partial(ClipWorker, [s.manifest for s in wanted], limits)
     with (
         track("Reading clips", total) as tracker,
-        start(manifests, limits, workers, total) as pool,
+        pool(start, workers, total) as running,
     ):
-        for task, answer in pool.run(tasks()):
+        for task, answer in running.run(tasks()):
             if isinstance(answer, str):  # who died of a clip did not say what it was
                 answer = clip_content(task.path, limits), answer
             report.clips_read += 1

@@ -1,4 +1,4 @@
-"""Clips go in, their features or the reasons they failed come out, from several processes.
+"""Tasks, such as clips, go in; their answers, or the reasons they failed, come out of processes.
 
 The rules are those of `reeltag.features.pool_rules`. Processes are spawned, not forked: the parent
 may hold torch and its threads.
@@ -9,20 +9,15 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
-from reeltag.data.feature import Manifest
 from reeltag.features.pool_rules import LostError, Pool, Work, Worker
-from reeltag.features.worker import ClipWorker, Reading, StartWorker, serve
-from reeltag.media.limits import Limits
+from reeltag.features.worker import StartWorker, serve
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -38,27 +33,12 @@ class Task:
 
     @property
     def arguments(self) -> tuple[Path, tuple[str, ...]]:
-        """What a `ClipWorker` is called with."""
+        """What a `reeltag.features.worker.ClipWorker` is called with."""
         return self.path, self.names
 
 
-class ClipExecutor(AbstractContextManager["ClipExecutor"], Protocol):
-    """What the extraction job runs clips on: `ClipPool` here, or one over many machines.
-
-    It runs `reeltag.features.worker.ClipWorker` somewhere and may answer in any order.
-    """
-
-    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Reading | str]]:
-        """Yield each task once, with what was read or the reason that nobody could."""
-        ...
-
-
-StartExecutor = Callable[[Sequence[Manifest], Limits, int | None, int | None], ClipExecutor]
-"""From manifests, limits, a number of workers (None: what it has) and of tasks to an executor."""
-
-
 StartPool = Callable[[StartWorker, int | None, int | None], Pool[Any]]
-"""Likewise from what makes a worker to a pool, for any work."""
+"""From what makes a worker, a number of workers (None: what it has) and of tasks to a pool."""
 
 
 @dataclass
@@ -78,15 +58,10 @@ class ProcessPool(Pool[_Process]):
         super().__init__(start, workers, tasks)
         self._context = multiprocessing.get_context("spawn")
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *fault: object) -> None:
         for worker in self._workers:
             worker.pipe.close()  # all of them end at once
-        super().__exit__(kind, value, trace)
+        super().__exit__(*fault)
 
     @property
     def pids(self) -> list[int]:
@@ -147,16 +122,3 @@ class ProcessPool(Pool[_Process]):
         if worker.process.is_alive():
             worker.process.kill()
             worker.process.join()
-
-
-class ClipPool(ProcessPool):
-    """`workers` processes that read clips, see `reeltag.features.worker.ClipWorker`."""
-
-    def __init__(
-        self,
-        manifests: Sequence[Manifest],
-        limits: Limits,
-        workers: int | None = None,
-        tasks: int | None = None,
-    ) -> None:
-        super().__init__(partial(ClipWorker, manifests, limits), workers, tasks)

@@ -13,17 +13,13 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
-from reeltag.data.feature import Manifest
 from reeltag.errors import MissingExtraError, ReelTagError
 from reeltag.features.backbones.cache import cache_folder
 from reeltag.features.pool_rules import LostError, Pool, Work, Worker
-from reeltag.features.worker import ClipWorker, StartWorker, answer
-from reeltag.media.limits import Limits
+from reeltag.features.worker import StartWorker, answer
 
 START_SECONDS = 300.0
 """After so long without any worker the job ends."""
@@ -77,13 +73,8 @@ class RayPool(Pool[_Remote]):
             self._joined = True
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        super().__exit__(kind, value, trace)
+    def __exit__(self, *fault: object) -> None:
+        super().__exit__(*fault)
         if self._joined:
             self._ray.shutdown()
 
@@ -132,19 +123,6 @@ class RayPool(Pool[_Remote]):
 
     def _end(self, worker: _Remote) -> None:
         self._ray.kill(worker.actor)
-
-
-class RayClips(RayPool):
-    """Workers of a Ray cluster that read clips, see `reeltag.features.worker.ClipWorker`."""
-
-    def __init__(
-        self,
-        manifests: Sequence[Manifest],
-        limits: Limits,
-        workers: int | None = None,
-        tasks: int | None = None,
-    ) -> None:
-        super().__init__(partial(ClipWorker, manifests, limits), workers, tasks)
 
 
 def _import_ray() -> Any:
