@@ -17,6 +17,7 @@ from reeltag.scale.executors import pool_on
 from reeltag.scale.ray_pool import RayPool
 from tests.features.pool_contract import PoolContract
 from tests.features.pool_workers import PATIENCE, Blind, Placed, Say, Talker
+from tests.scale.conftest import PATIENT
 
 
 class TestRayPool(PoolContract):
@@ -67,9 +68,10 @@ def test_without_the_token_the_cluster_is_closed(cluster, tmp_path):
         "from reeltag.scale.ray_pool import RayPool; "
         "RayPool(partial(Talker, Path('log'))).__enter__()"
     )
+    usual = {name: value for name, value in os.environ.items() if name[4:] not in PATIENT}
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "RAY_AUTH_TOKEN": "0" * 64, "RAY_py_gcs_connect_timeout_s": "2"},
+        env={**usual, "RAY_AUTH_TOKEN": "0" * 64, "RAY_py_gcs_connect_timeout_s": "2"},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
