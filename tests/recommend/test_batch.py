@@ -128,6 +128,17 @@ def test_what_is_killed_goes_on_to_the_same_bytes(dataset, knn, tmp_path):
     assert recommend_batch(dataset, knn, tmp_path / "out", pool=None) == described  # it is there
 
 
+def test_a_finished_part_that_was_damaged_is_made_again(dataset, knn, tmp_path, capsys):
+    out = tmp_path / "out"
+    described, whole = recommend_batch(dataset, knn, out, pool=Here), content(out)
+    part = out / "part-00002.parquet"
+    part.write_bytes(b"\0" + part.read_bytes()[1:])
+    (out / "part-00004.parquet").unlink()
+    assert recommend_batch(dataset, knn, out, pool=Here) == described
+    assert content(out) == whole
+    assert "part-00002.parquet is missing or damaged" in capsys.readouterr().err
+
+
 def test_posts_the_run_never_saw(dataset, knn, tmp_path):
     other = make_dataset(tmp_path / "other", posts=60, seed=1)
     recommend_batch(other, knn, tmp_path / "out", pool=Here)

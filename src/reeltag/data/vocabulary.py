@@ -38,6 +38,11 @@ class Vocabulary:
         """Id by name."""
         return {name: number for number, name in enumerate(self.names) if name}
 
+    @cached_property
+    def _codes(self) -> tuple[pl.Enum, NDArray[np.int64]]:
+        """The names held, as a type of column, and the id of each of its codes."""
+        return pl.Enum(list(self.index)), np.fromiter(self.index.values(), np.int64)
+
     def id_of(self, name: str | None) -> int:
         """The id of one name, or `UNKNOWN`."""
         return UNKNOWN if name is None else self.index.get(name, UNKNOWN)
@@ -47,8 +52,8 @@ class Vocabulary:
         if not self.index:
             return np.full(len(names), UNKNOWN, dtype=np.int64)
         # As an Enum a name takes four bytes; other ways hold several copies of the column.
-        codes = names.cast(pl.Utf8).cast(pl.Enum(list(self.index)), strict=False).to_physical()
-        ids = np.fromiter(self.index.values(), np.int64, len(self.index))
+        held, ids = self._codes
+        codes = names.cast(pl.Utf8).cast(held, strict=False).to_physical()
         known: NDArray[np.int64] = ids[codes.fill_null(0).to_numpy()]
         if codes.null_count():
             known[codes.is_null().to_numpy()] = UNKNOWN

@@ -57,12 +57,12 @@ def numbered(run: Run, dataset: Dataset, split: Split | None = None) -> Corpus:
 
     Raises `RunError` where a feature was made in another way than the run's.
     """
-    whole = Split(
-        "", SplitRecipe(), pl.repeat(None, dataset.counts["posts"], dtype=pl.Utf8, eager=True)
-    )
+    if split is None:
+        nowhere = pl.repeat(None, dataset.counts["posts"], dtype=pl.Utf8, eager=True)
+        split = Split("", SplitRecipe(), nowhere)
     corpus = Corpus(
         dataset,
-        split or whole,
+        split,
         list(run.manifests),
         run.hashtags,
         run.users,

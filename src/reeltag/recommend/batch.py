@@ -61,6 +61,7 @@ class BlockWorker:
         set_threads(1)
         self._run, self._k = load_run(run, device), k
         self._corpus = _corpus_of(self._run, Dataset.open(dataset), on)
+        self._names = self._corpus.dataset.posts["post"]  # and all else, which every block needs
         learned = pl.read_parquet(run / "evidence" / "posts.parquet", columns=["post"])["post"]
         # A model that looks up training posts must not find the very post it is asked about.
         self._learned = Vocabulary(learned.to_list(), [0] * len(learned))
@@ -76,8 +77,7 @@ class BlockWorker:
         """Ids and scores (n, min(k, hashtags)) of the best hashtags of the posts at `rows` (n,)."""
         corpus, model = self._corpus, self._run.model
         posts = corpus.posts_at(rows.copy())  # what comes from another process may be read-only
-        asked = corpus.dataset.posts["post"].gather(rows)
-        own = torch.from_numpy(self._learned.ids_of(asked).copy())
+        own = torch.from_numpy(self._learned.ids_of(self._names.gather(rows)).copy())
         ids, scores = [], []
         for index in torch.split(torch.arange(len(posts)), block_size(model)):
             batch = batch_of(corpus.reader, posts, index, own[index])
@@ -129,9 +129,9 @@ def recommend_batch(
         "k": k,
         "block_posts": BLOCK_POSTS,
     }
-    if _begin(out, plan):
+    if done := _begin(out, plan):
         say(f"{out} is finished already.")
-        return read_toml(out / "recommendations.toml")
+        return done
     starts = range(0, len(rows), BLOCK_POSTS)
     parts = [out / f"part-{number:05d}.parquet" for number in range(len(starts))]
     blocks = [
@@ -140,7 +140,7 @@ def recommend_batch(
         if not parts[number].is_file()
     ]
     start = partial(BlockWorker, dataset.path.absolute(), run.absolute(), on, k, device)
-    names, posts = pl.Series(opened.hashtags.names, dtype=pl.Utf8), dataset.posts["post"]
+    names, posts = pl.Series(opened.hashtags.names, dtype=pl.Utf8), dataset.columns("post")["post"]
     del opened, corpus
     with (
         track("Recommending", sum(len(block.rows) for block in blocks)) as tracker,
@@ -170,8 +170,11 @@ def _corpus_of(run: Run, dataset: Dataset, on: On) -> Corpus:
     return numbered(run, dataset) if on == "all" else corpus_of(run, dataset)
 
 
-def _begin(out: Path, plan: dict[str, Any]) -> bool:
-    """Make `out` ready for a plan; whether all of it is there already."""
+def _begin(out: Path, plan: dict[str, Any]) -> dict[str, Any] | None:
+    """Make `out` ready for a plan; its `recommendations.toml` where all of it is there already.
+
+    A finished part that is no longer what was written is removed, to be made again.
+    """
     file = out / "plan.toml"
     if file.is_file():
         if read_toml(file) != plan:
@@ -183,7 +186,15 @@ def _begin(out: Path, plan: dict[str, Any]) -> bool:
         raise InputError(f"{out} holds something else. Choose another --out.")
     else:
         write_toml(file, plan)
-    return (out / "recommendations.toml").is_file()
+    if not (out / "recommendations.toml").is_file():
+        return None
+    done = read_toml(out / "recommendations.toml")
+    parts = {out / name: sha256 for name, sha256 in done["sha256"].items()}
+    damaged = [p for p, sha256 in parts.items() if not p.is_file() or sha256_of(p) != sha256]
+    for part in damaged:
+        say(f"{part} is missing or damaged: its posts are scored again.")
+        part.unlink(missing_ok=True)
+    return None if damaged else done
 
 
 def _table(

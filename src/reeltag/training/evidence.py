@@ -35,7 +35,7 @@ _MIN_WORD_POSTS = 2
 _MAX_WORD_POSTS_SHARE = 0.1
 """A word in more than this share of the captions says nothing about a hashtag."""
 _MOST_WAITING = 256
-"""Published posts, or groups of them, that wait: they hold their features."""
+"""Published posts that wait, at most: they hold their features."""
 _COUNTED = {"word": pl.Utf8, "hashtag": pl.Int64, "posts": pl.UInt32, "word_posts": pl.UInt32}
 
 
@@ -81,7 +81,7 @@ class Evidence:
         rows = pl.DataFrame({"post": names, "user": users, "hashtags": tags}, self.posts.schema)
         self.posts = self.posts.extend(rows)
         self._waiting.append(_Published(tags, captions, pooled(posts)))
-        if len(self._waiting) == _MOST_WAITING:
+        if sum(len(some.captions) for some in self._waiting) >= _MOST_WAITING:
             self._settle()
         return self
 
