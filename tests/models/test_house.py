@@ -16,6 +16,7 @@ from reeltag.data.corpus import Corpus, open_corpus
 from reeltag.data.ragged import Ragged
 from reeltag.data.splits import SplitRecipe, make_split
 from reeltag.evaluation.metrics import judge_scores
+from reeltag.evaluation.protocols import judge
 from reeltag.models.contract import Sizes
 from reeltag.models.house import House
 from reeltag.models.house_config import SCORERS
@@ -268,6 +269,17 @@ class TestHouse(ObservingContract):
         together = model.scored(corpus.batch(posts, torch.arange(12)))
         alone = torch.cat([model.scored(corpus.batch(posts, torch.tensor([n]))) for n in range(12)])
         torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-4)
+
+    def test_threads_that_rank_side_by_side_rank_alike(self, corpus: Corpus) -> None:
+        model, posts = self.chosen(corpus), corpus.part("test")
+        before, found = torch.get_num_threads(), []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(judge(model, corpus, posts, budget=7 * model.bytes_per_post()))
+        torch.set_num_threads(before)
+        alone, abreast = found
+        assert torch.equal(abreast.ranked, alone.ranked)
+        assert all(torch.equal(abreast.values[name], value) for name, value in alone.values.items())
 
     def test_it_needs_no_compiled_loop(
         self, corpus: Corpus, monkeypatch: pytest.MonkeyPatch

@@ -17,10 +17,12 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from reeltag.data.batches import PostBatch
 from reeltag.data.corpus import Corpus, Posts
 from reeltag.data.negatives import NegativeSampler
 from reeltag.data.ragged import Ragged
 from reeltag.errors import ConfigError, DatasetError
+from reeltag.evaluation.abreast import abreast
 from reeltag.evaluation.metrics import first_positive, hits_of, ranking_metrics
 from reeltag.evaluation.ranking import DEFAULT_BUDGET, block_size, blocks_of, rank_of
 from reeltag.evaluation.replay import observer_of, replayed
@@ -101,34 +103,37 @@ def judge(
     # Drawn hashtags must not depend on the model, so sampled blocks have one fixed size.
     size = block_size(model, budget) if sampler is None else SAMPLED_BLOCK
     together = count() if protocol != "replay" else 1
+    threads = _threads(model) if observer is None else 1
     if sampler is None:
-        size = min(size, -(-len(tasks.posts) // together))
+        size = min(size, -(-len(tasks.posts) // (together * threads)))
     # Too few blocks to give one to each: every process judges all.
     together = together if len(tasks.posts) > (together - 1) * size else 1
     own = number() if together > 1 else 0
     blocks = blocks_of(model, corpus, tasks.posts, size, own, together)
     if observer is not None:
         model, blocks = observer, replayed(observer, corpus, posts, judged)
-    places, ranked, hits, first = [], [], [], []
+    blocks_done: list[tuple[Tensor, ...]] = []
+
+    @torch.no_grad()
+    def judged_block(block: tuple[Tensor, PostBatch]) -> tuple[Tensor, ...]:
+        index, batch = block
+        encoded = model.encode(batch)
+        targets = tasks.positives.select(index).to(model.device)
+        if sampler is None:
+            top, rank = _rank_all(model.score_all(encoded), targets, max(tops))
+        else:
+            generator = generator_of(seed, protocol, int(index[0]))
+            owners = tasks.owner[index]
+            drawn = sampler.draw_distinct(owners, SAMPLED_NEGATIVES[protocol], generator)
+            candidates = torch.cat([targets.padded(), drawn.to(model.device)], 1)
+            top, rank = _rank_some(model, encoded, candidates, targets, max(tops))
+        return index, top.cpu(), hits_of(top, targets, len(corpus.hashtags)).cpu(), rank.cpu()
+
     with track(f"judging {model.name}", len(tasks.posts) // together) as progress:
-        for index, batch in blocks:
-            encoded = model.encode(batch)
-            targets = tasks.positives.select(index).to(model.device)
-            if sampler is None:
-                top, rank = _rank_all(model.score_all(encoded), targets, max(tops))
-            else:
-                generator = generator_of(seed, protocol, int(index[0]))
-                drawn = sampler.draw_distinct(
-                    tasks.owner[index], SAMPLED_NEGATIVES[protocol], generator
-                )
-                candidates = torch.cat([targets.padded(), drawn.to(model.device)], 1)
-                top, rank = _rank_some(model, encoded, candidates, targets, max(tops))
-            places.append(index)
-            ranked.append(top.cpu())
-            hits.append(hits_of(top, targets, len(corpus.hashtags)).cpu())
-            first.append(rank.cpu())
-            progress.advance(len(index))
-    found = [torch.cat(parts) for parts in (places, ranked, hits, first)]
+        for done in abreast(judged_block, blocks, threads):
+            blocks_done.append(done)
+            progress.advance(len(done[0]))
+    found = [torch.cat(parts) for parts in zip(*blocks_done, strict=True)]
     if together > 1:
         found = [torch.cat(gathered(part)) for part in found]
     at, best, hit, rank_of_first = found
@@ -137,6 +142,11 @@ def judge(
     values = ranking_metrics(all_hits, tasks.positives.lengths, tops)
     values["mrr"] = 1 / rank_of_first[order].double()
     return Judged(judged[tasks.owner], best[order], all_hits, tasks.positives, values, skipped)
+
+
+def _threads(model: Model) -> int:
+    """How many threads score blocks of their own."""
+    return torch.get_num_threads() if model.reentrant and model.device.type == "cpu" else 1
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,8 @@ class Model(nn.Module, ABC):
     """A run's seed changes what is fitted."""
     probable: ClassVar[bool] = False
     """Scores above 0 are chances that a hashtag is right, if validation posts were there."""
+    reentrant: ClassVar[bool] = False
+    """Several threads may score posts at once, which is faster than all of them the same ones."""
 
     def __init__(self, config: ModelConfig, sizes: Sizes) -> None:
         super().__init__()

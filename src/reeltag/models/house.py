@@ -80,6 +80,7 @@ class House(Refitting, Composed, Contributing, Observing):
     Config = HouseConfig
     seeded = True
     probable = True
+    reentrant = True
     needs_words = True
     needs_pieces = True
     config: HouseConfig

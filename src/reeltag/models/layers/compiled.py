@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from threading import Lock
+from types import FunctionType
 from typing import Any
 
 import numba
+import torch
 
 _ONE = Lock()
 """Not every pool of threads that numba may have found stands two callers."""
@@ -16,14 +18,29 @@ _ONE = Lock()
 def compiled(function: Callable[..., Any], fast: bool = False) -> Callable[..., Any]:
     """The same function, compiled for the kinds of its arguments when first called.
 
-    Its `prange` loops share out numba's threads. Python's other threads go on meanwhile, but two
-    of these functions never run at once. `fast`: sums may be added up in any order.
+    Its `prange` loops share out numba's threads; two of these never run at once. Called by a
+    thread of one core (`torch.set_num_threads(1)`) it is a plain loop, to which that is nothing:
+    such threads run side by side. Python's other threads go on meanwhile, in either case.
+    `fast`: sums may be added up in any order.
     """
-    made = numba.njit(parallel=True, cache=True, nogil=True, fastmath=fast)(function)
+    single = _renamed(function, f"{function.__qualname__}_alone")
+    shared = numba.njit(function, parallel=True, cache=True, nogil=True, fastmath=fast)
+    alone = numba.njit(single, cache=True, nogil=True, fastmath=fast)
 
     @wraps(function)
     def call(*arguments: Any) -> Any:
+        if torch.get_num_threads() == 1:
+            return alone(*arguments)
         with _ONE:
-            return made(*arguments)
+            return shared(*arguments)
 
     return call
+
+
+def _renamed(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """A copy by another name, for numba keeps what it compiled by name."""
+    assert isinstance(function, FunctionType)
+    code, known = function.__code__, function.__globals__
+    copy = FunctionType(code, known, name, function.__defaults__, function.__closure__)
+    copy.__qualname__ = name
+    return copy
