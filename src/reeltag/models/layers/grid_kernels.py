@@ -6,9 +6,10 @@ in a plain loop: `_dots` spells it out for LLVM, on any processor.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import prange, types
@@ -20,46 +21,62 @@ from reeltag.models.layers.compiled import compiled
 _TILE = 16
 """Rows of the right table that stay near the processor while all of the left pass."""
 _LANES = 16
-_ABREAST = 4
-"""Rows of the left that meet a row of the right at once: it is read once for all."""
+_ABREAST, _WIDE = 4, 2
+"""Rows of the left and of the right that meet at once: each is read once for all of the others,
+and all sums fit into the registers of a processor that has sixteen."""
+_NEIGHBOURS = (0, 2, 8, 10, 4, 6, 12, 14), (1, 3, 9, 11, 5, 7, 13, 15)
+_HALVES = (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)
 _SHORT, _WHOLE, _SIZE = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _whole = np.int32  # numba would widen sums to 64 bits
 
 
-def _dots(count: int) -> Any:
-    """Of `count` rows of `left` from `p` on with row `j` of `right`, by whole lanes: int32 sums.
+def _dots(abreast: int, wide: int) -> Any:
+    """Writes inner products of `abreast` rows of `left` from `p` on with `wide` rows of `right`
 
-    Both are C-ordered int16 (_, n). The n % 16 last numbers of the rows are left to the caller.
+    from `j` on, times `unit`, into `out`: by whole lanes, the n % 16 last numbers of the rows are
+    left to the caller. All are C-ordered, int16 (_, n) and float32 `out`.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        left, p, right, j = arguments
-        mine = context.make_array(signature.args[0])(context, builder, left)
-        other = context.make_array(signature.args[2])(context, builder, right)
-        width = cgutils.unpack_tuple(builder, mine.shape)[1]
+        left, p, right, j, unit, out = arguments
 
-        def row(array: Any, number: Any) -> Any:
-            return builder.gep(array.data, [builder.mul(number, width)])
+        def rows(at: int, array: Any, first: Any, count: int) -> tuple[list[Any], Any]:
+            """Where `count` rows of the argument number `at` begin, and how long they are."""
+            made = context.make_array(signature.args[at])(context, builder, array)
+            width = cgutils.unpack_tuple(builder, made.shape)[1]
+            places = (builder.mul(builder.add(first, _SIZE(i)), width) for i in range(count))
+            return [builder.gep(made.data, [place]) for place in places], width
 
-        rows = [row(mine, builder.add(p, _SIZE(i))) for i in range(count)]
+        (ours, width), (theirs, _) = rows(0, left, p, abreast), rows(2, right, j, wide)
         sums = [
             cgutils.alloca_once_value(builder, _vector(_WHOLE, [0] * (_LANES // 2)))
-            for _ in range(count)
+            for _ in range(abreast * wide)
         ]
         end = builder.and_(width, _SIZE(-_LANES))
         with cgutils.for_range_slice(builder, _SIZE(0), end, _SIZE(_LANES), inc=True) as (k, _):
-            met = _lanes(builder, row(other, j), k)
-            for start, total in zip(rows, sums, strict=True):
-                product = builder.mul(_lanes(builder, start, k), met)
-                pairs = _folded(builder, product, range(0, _LANES, 2), range(1, _LANES, 2))
-                builder.store(builder.add(builder.load(total), pairs), total)
-        return cgutils.pack_array(builder, [_added_up(builder, builder.load(s)) for s in sums])
+            met = [_lanes(builder, row, k) for row in theirs]
+            pairs = itertools.product([_lanes(builder, row, k) for row in ours], met)
+            for (one, another), total in zip(pairs, sums, strict=True):
+                product = builder.mul(one, another)
+                added = _folded(builder, product, product, range(0, _LANES, 2), range(1, _LANES, 2))
+                builder.store(builder.add(builder.load(total), added), total)
+        totals = _added_up(builder, [builder.load(total) for total in sums])
+        numbers = builder.sitofp(totals, ir.VectorType(ir.FloatType(), _LANES // 2))
+        places = (
+            builder.gep(row, [builder.add(j, _SIZE(k))])
+            for row in rows(5, out, p, abreast)[0]
+            for k in range(wide)
+        )
+        for at, place in enumerate(places):
+            number = builder.extract_element(numbers, _WHOLE(at))
+            builder.store(builder.fmul(unit, number), place)
+        return context.get_dummy_value()
 
     @intrinsic
-    def sums_of(typing: Any, left: Any, p: Any, right: Any, j: Any) -> Any:
-        return types.UniTuple(types.int32, count)(left, p, right, j), generate
+    def write(typing: Any, left: Any, p: Any, right: Any, j: Any, unit: Any, out: Any) -> Any:
+        return types.void(left, p, right, j, unit, out), generate
 
-    return sums_of
+    return write
 
 
 def _lanes(builder: Any, row: Any, k: Any) -> Any:
@@ -68,47 +85,46 @@ def _lanes(builder: Any, row: Any, k: Any) -> Any:
     return builder.sext(builder.load(where, align=2), ir.VectorType(_WHOLE, _LANES))
 
 
-def _folded(builder: Any, vector: Any, some: range, others: range) -> Any:
-    """The lanes `some` of a vector plus the lanes `others`, one by one."""
-    nothing = ir.Constant(vector.type, ir.Undefined)
-    parts = (builder.shuffle_vector(vector, nothing, _vector(_WHOLE, w)) for w in (some, others))
+def _folded(builder: Any, one: Any, other: Any, some: Sequence[int], others: Sequence[int]) -> Any:
+    """Of two vectors, one after the other, the lanes `some` plus the lanes `others`."""
+    parts = (builder.shuffle_vector(one, other, _vector(_WHOLE, lanes)) for lanes in (some, others))
     return builder.add(*parts)
 
 
-def _added_up(builder: Any, vector: Any) -> Any:
-    while (half := vector.type.count // 2) > 0:
-        vector = _folded(builder, vector, range(half), range(half, 2 * half))
-    return builder.extract_element(vector, _WHOLE(0))
+def _added_up(builder: Any, vectors: list[Any]) -> Any:
+    """Up to eight vectors of eight lanes in, a vector of the sum of all lanes of each out."""
+    left = [*vectors, *vectors[:1] * (8 - len(vectors))]
+    for folds in (_NEIGHBOURS, _NEIGHBOURS, _HALVES):  # as processors add neighbours: by halves
+        pairs = zip(left[::2], left[1::2], strict=True)
+        left = [_folded(builder, one, other, *folds) for one, other in pairs]
+    return left[0]
 
 
-def _vector(kind: Any, numbers: Any) -> Any:
+def _vector(kind: Any, numbers: Sequence[int]) -> Any:
     return ir.Constant(ir.VectorType(kind, len(numbers)), list(numbers))
 
 
-_dots_abreast, _dots_alone = _dots(_ABREAST), _dots(1)
-
-
-@numba.njit(cache=True)
-def _rest(mine: Any, other: Any) -> Any:
-    """The inner product of two rows from where whole lanes end."""
-    total = _whole(0)
-    for k in range(len(mine) - len(mine) % _LANES, len(mine)):
-        total = _whole(total + _whole(_whole(mine[k]) * _whole(other[k])))
-    return total
+_write_some, _write_one = _dots(_ABREAST, _WIDE), _dots(1, 1)
 
 
 @compiled
 def inner_products(left: Any, right: Any, unit: Any, out: Any) -> None:
-    """out (B, C) = unit · left (B, n) rightᵀ (n, C), for sums that 32 bits hold."""
-    rows, columns = out.shape
+    """out (B, C) = unit · left (B, n) rightᵀ (n, C), for sums that 24 bits hold."""
+    (rows, columns), size = out.shape, left.shape[1]
     for tile in prange((columns + _TILE - 1) // _TILE):
         first, last = tile * _TILE, min((tile + 1) * _TILE, columns)
-        for p in range(0, rows - rows % _ABREAST, _ABREAST):
-            for j in range(first, last):
-                sums = _dots_abreast(left, p, right, j)
-                for i in range(_ABREAST):
-                    out[p + i, j] = unit * np.float32(sums[i] + _rest(left[p + i], right[j]))
-        for p in range(rows - rows % _ABREAST, rows):
-            for j in range(first, last):
-                (total,) = _dots_alone(left, p, right, j)
-                out[p, j] = unit * np.float32(total + _rest(left[p], right[j]))
+        even = last - (last - first) % _WIDE
+        most = rows - rows % _ABREAST
+        for p in range(0, most, _ABREAST):
+            for j in range(first, even, _WIDE):
+                _write_some(left, p, right, j, unit, out)
+        for p in range(rows):
+            for j in range(even if p < most else first, last):
+                _write_one(left, p, right, j, unit, out)
+        if size % _LANES:
+            for p in range(rows):
+                for j in range(first, last):
+                    total = _whole(0)
+                    for k in range(size - size % _LANES, size):
+                        total = _whole(total + _whole(_whole(left[p, k]) * _whole(right[j, k])))
+                    out[p, j] += unit * np.float32(total)
