@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from reeltag.data.ragged import Ragged
 from reeltag.evaluation.metrics import first_positive, hits_of, ranking_metrics
-from reeltag.evaluation.ranking import rank_of
-from reeltag.models.layers.top import top_k
+from reeltag.models.layers.top import rank_of, top_k
 
 H = 30
 

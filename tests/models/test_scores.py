@@ -11,7 +11,7 @@ from torch import Tensor
 from reeltag.data.ragged import Ragged
 from reeltag.models.layers import scores, top
 from reeltag.models.layers.scores import Listed, Whole, listed_sums
-from reeltag.models.layers.top import top_k
+from reeltag.models.layers.top import rank_of, top_k
 
 
 @pytest.fixture(params=["compiled", "torch"])
@@ -20,6 +20,9 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "torch":
         for module in (scores, top):
             monkeypatch.setattr(module, "available", lambda: False)
+    else:  # however small the tables
+        monkeypatch.setattr(top, "_FEW", 0)
+        monkeypatch.setattr(top, "_SMALL", 0)
     return str(request.param)
 
 
@@ -52,6 +55,10 @@ class TestTop:
         if seed % 5 == 1:
             table[:, 1::3] = torch.nan
         assert torch.equal(top_k(table, most), ordered(table, most))
+        ranks = torch.argsort(ordered(table, width), dim=1) + 1
+        for column in {0, width // 2, width - 1}:
+            columns = torch.full((len(table),), column)
+            assert torch.equal(rank_of(table, columns), ranks[:, column])
 
     def test_more_than_there_are_is_all(self) -> None:
         assert top_k(torch.tensor([[1.0, 3.0, 2.0]]), 50).tolist() == [[1, 2, 0]]

@@ -72,11 +72,13 @@ def judge_scores(scores: Tensor, positives: Ragged, metric: str) -> Tensor:
 def first_positive(scores: Tensor, positives: Ragged) -> Tensor:
     """Column (B,) of each row's best-ranked positive; rows need at least one.
 
-    Ties go to the lower column, as in every ranking here.
+    Ties go to the lower column, and what is no number is -inf, as in every ranking here.
     """
     padded = positives.padded(fill=-1)
     candidates = padded.clamp(min=0)
-    values = scores.gather(1, candidates).masked_fill(padded < 0, -torch.inf)
+    own = scores.gather(1, candidates)
+    values = own.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    values = values.masked_fill(padded < 0, -torch.inf)
     best = values.max(1, keepdim=True).values
     tied = (values == best) & (padded >= 0)
     return candidates.masked_fill(~tied, torch.iinfo(torch.int64).max).min(1).values

@@ -24,10 +24,10 @@ from reeltag.data.ragged import Ragged
 from reeltag.errors import ConfigError, DatasetError
 from reeltag.evaluation.abreast import abreast
 from reeltag.evaluation.metrics import first_positive, hits_of, ranking_metrics
-from reeltag.evaluation.ranking import DEFAULT_BUDGET, block_size, blocks_of, rank_of
+from reeltag.evaluation.ranking import DEFAULT_BUDGET, block_size, blocks_of
 from reeltag.evaluation.replay import observer_of, replayed
 from reeltag.models.contract import Model
-from reeltag.models.layers.top import top_k
+from reeltag.models.layers.top import rank_of, top_k
 from reeltag.progress import track
 from reeltag.runtime import generator_of
 from reeltag.together import count, gathered, number
@@ -172,7 +172,7 @@ def _rank_all(scores: Tensor, positives: Ragged, k: int) -> tuple[Tensor, Tensor
     rank = hits.int().argmax(1) + 1
     rows = (~hits.any(1)).nonzero().squeeze(1)
     if len(rows):  # the first hit lies beyond the top k: count what is ranked before it
-        below = scores[rows].nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+        below = scores[rows]
         rank[rows] = rank_of(below, first_positive(below, positives.select(rows)))
     return top, rank
 

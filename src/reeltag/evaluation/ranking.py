@@ -1,4 +1,4 @@
-"""Posts and scores in, blocks of posts and ranks of hashtags out."""
+"""Posts in, blocks of them out, as many at once as memory allows."""
 
 from __future__ import annotations
 
@@ -13,13 +13,6 @@ from reeltag.models.contract import Model
 
 DEFAULT_BUDGET = 256 << 20
 """Bytes that scores of one block of posts may take."""
-
-
-def rank_of(scores: Tensor, columns: Tensor) -> Tensor:
-    """1-based rank of `columns` (B,) among the columns of each row, ties by column."""
-    own = scores.gather(1, columns.unsqueeze(1))
-    before = torch.arange(scores.shape[1], device=scores.device) < columns.unsqueeze(1)
-    return 1 + ((scores > own) | ((scores == own) & before)).sum(1)
 
 
 def block_size(model: Model, budget: int = DEFAULT_BUDGET) -> int:

@@ -1,4 +1,7 @@
-"""Scores in, the columns of the largest of each row out; equal scores towards the lower column."""
+"""Scores in, the columns of the largest of each row out, and where in that order a column stands.
+
+Equal scores are ordered by column; what is no number is last, as -inf is.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,17 @@ from torch import Tensor
 
 from reeltag.models.layers.fused import available
 
-_FEW = 32
-"""Up to so many of them torch is as fast."""
+_FEW, _SMALL = 32, 1 << 16
+"""Up to so many of them, of a table of so many scores, torch is fast enough to compile nothing."""
 
 
 def top_k(scores: Tensor, k: int) -> Tensor:
     """Column numbers of the k largest scores of each row (B, min(k, C)), best first.
 
-    Equal scores are ordered by column, so the result is that of a full stable sort.
-    Not-a-number ranks last.
+    The result is that of a full stable sort.
     """
     k = min(k, scores.shape[1])
-    plain = scores.device.type == "cpu" and scores.dtype == torch.float32
-    if k > _FEW and plain and available():
+    if _plain(scores) and (k > _FEW or scores.numel() > _SMALL) and available():
         from reeltag.models.layers import top_kernels
 
         best = torch.empty(len(scores), k, dtype=torch.int64)
@@ -42,3 +43,21 @@ def top_k(scores: Tensor, k: int) -> Tensor:
     values = values.gather(1, by_column.indices)
     by_value = torch.sort(values, dim=1, descending=True, stable=True)
     return by_column.values.gather(1, by_value.indices)
+
+
+def rank_of(scores: Tensor, columns: Tensor) -> Tensor:
+    """1-based rank of `columns` (B,) among the columns of each row of scores (B, H): (B,)."""
+    if _plain(scores) and scores.numel() > _SMALL and available():
+        from reeltag.models.layers import top_kernels
+
+        ranks = torch.empty(len(scores), dtype=torch.int64)
+        top_kernels.ranks(scores.detach().contiguous().numpy(), columns.numpy(), ranks.numpy())
+        return ranks
+    scores = scores.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    own = scores.gather(1, columns.unsqueeze(1))
+    before = torch.arange(scores.shape[1], device=scores.device) < columns.unsqueeze(1)
+    return 1 + ((scores > own) | ((scores == own) & before)).sum(1)
+
+
+def _plain(scores: Tensor) -> bool:
+    return scores.device.type == "cpu" and scores.dtype == torch.float32

@@ -19,6 +19,8 @@ _LOW = np.uint64((1 << 32) - 1)
 _SHIFT = np.uint64(32)
 _WIDE = 6
 """Times as long as what is wanted are the lines in which `top_columns` lays out a row."""
+_LINE = 256
+"""At least so long, for the sake of loops along them."""
 _LARGEST = np.int32((1 << 31) - 1)
 _LEAST = np.int32(-0x7F800001)
 """Where -inf, and what is no number, stand in the order of `_in_order`."""
@@ -82,7 +84,7 @@ def top_columns(scores: Any, out: Any) -> None:
     """
     rows, width = scores.shape
     most = out.shape[1]
-    wide = min(width, _WIDE * most)
+    wide = min(width, max(_WIDE * most, _LINE))
     for p in prange(rows):
         order, maxima = np.empty(width, np.int32), np.full(wide, _LEAST, np.int32)
         _in_order(scores[p], order, maxima)
@@ -157,3 +159,20 @@ def at_listed(
         for k in range(out.shape[1]):
             i = found[asked[p, k]]
             out[p, k] = values[i] if i >= 0 else scale[p] * usual[asked[p, k]]
+
+
+@compiled
+def ranks(scores: Any, asked: Any, out: Any) -> None:
+    """Of column asked[p] of each row (B, H), into out (B,): 1 for the first. Equal numbers are
+
+    ordered by column; what is none is -inf.
+    """
+    none = -np.float32(np.inf)
+    for p in prange(scores.shape[0]):
+        column, row, before = asked[p], scores[p], np.int32(0)
+        own = row[column] if row[column] == row[column] else none
+        for j in range(column):
+            before += np.int32((row[j] if row[j] == row[j] else none) >= own)
+        for j in range(column + 1, len(row)):
+            before += np.int32(row[j] > own)
+        out[p] = 1 + before
