@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import normalize
@@ -55,3 +60,27 @@ def test_whole_numbers_say_the_same(
     assert grid_product(grid_counts(one), grid_counts(-one)).tolist() == [[-1.0]]
     assert grid_product(grid_counts(left[:0]), grid_counts(right)).shape == (0, 35)
     assert grid_product(grid_counts(left), grid_counts(right[:0])).shape == (rows, 0)
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_any_processor_says_the_same(long: bool, tmp_path: Path) -> None:
+    """Registers of sixteen or of thirty-two numbers: the loop is written for either."""
+    kernels = pytest.importorskip("reeltag.models.layers.grid_kernels")
+    text = Path(kernels.__file__).read_text(encoding="utf-8")
+    text, count = re.subn(r"^_LONG = .*$", f"_LONG = {long}", text, flags=re.M)
+    assert count == 1
+    copy = tmp_path / "copied_kernels.py"
+    copy.write_text(text, encoding="utf-8")
+    spec = spec_from_file_location("copied_kernels", copy)
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    draw = np.random.default_rng(4)
+    for rows, columns, width in ((1, 70, 384), (7, 33, 37), (6, 3, 16), (13, 67, 256)):
+        left, right = (
+            draw.integers(-99, 99, (count, width), dtype=np.int16) for count in (rows, columns)
+        )
+        out = np.empty((rows, columns), np.float32)
+        module.inner_products(left, right, np.float32(0.5), out)
+        assert (out == 0.5 * (left.astype(np.int64) @ right.T)).all()

@@ -90,11 +90,8 @@ class Ease(Explaining, Sharing):
         place = torch.searchsorted(self.chosen, tags).clamp(max=len(self.chosen) - 1)
         taken = (self.chosen[place] == tags) & (counts.values > 0)
         known = Ragged.from_pairs(of_post[taken], place[taken], len(counts.rows))
-        suggested = sparse_product(known, counts.values[taken].pow(self.config.power), self.between)
-        if len(self.chosen) == len(self.backoff):
-            return suggested.add_(self.backoff)
-        scores = self.backoff.repeat(len(suggested), 1)
-        return scores.index_add_(1, self.chosen, suggested)
+        values = counts.values[taken].pow(self.config.power)
+        return sparse_product(known, values, self.between, self.chosen, self.backoff)
 
     def bytes_per_post(self) -> int:
         return super().bytes_per_post() + 12 * len(self.chosen)

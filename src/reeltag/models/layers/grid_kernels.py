@@ -1,7 +1,7 @@
 """Whole numbers of 16 bits in, their inner products out: the loop of `grid_product`.
 
-Processors multiply and add sixteen such pairs in one instruction, which the compiler does not find
-in a plain loop: `_dots` spells it out for LLVM, on any processor.
+Processors multiply and add sixteen or more such pairs in one instruction, which the compiler does
+not find in a plain loop: `_dots` spells it out for LLVM, on any processor.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from reeltag.models.layers.compiled import compiled
 
-_TILE = 16
+_TILE = 32
 """Rows of the right table that stay near the processor while all of the left pass."""
-_LANES = 16
-_ABREAST, _WIDE = 4, 2
+_LONG = bool(get_host_cpu_features().get("avx512bw"))
+"""Whether the processor has twice as many registers, each twice as long, as is usual."""
+_LANES = 32 if _LONG else 16
+_ABREAST, _WIDE = 4, 4 if _LONG else 2
 """Rows of the left and of the right that meet at once: each is read once for all of the others,
-and all sums fit into the registers of a processor that has sixteen."""
+and all sums fit into the registers."""
 _NEIGHBOURS = (0, 2, 8, 10, 4, 6, 12, 14), (1, 3, 9, 11, 5, 7, 13, 15)
 _HALVES = (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)
 _SHORT, _WHOLE, _SIZE = ir.IntType(16), ir.IntType(32), ir.IntType(64)
@@ -33,8 +36,8 @@ _whole = np.int32  # numba would widen sums to 64 bits
 def _dots(abreast: int, wide: int) -> Any:
     """Writes inner products of `abreast` rows of `left` from `p` on with `wide` rows of `right`
 
-    from `j` on, times `unit`, into `out`: by whole lanes, the n % 16 last numbers of the rows are
-    left to the caller. All are C-ordered, int16 (_, n) and float32 `out`.
+    from `j` on, times `unit`, into `out`: by whole lanes, the n % lanes last numbers of the rows
+    are left to the caller. All are C-ordered, int16 (_, n) and float32 `out`.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -60,15 +63,18 @@ def _dots(abreast: int, wide: int) -> Any:
                 product = builder.mul(one, another)
                 added = _folded(builder, product, product, range(0, _LANES, 2), range(1, _LANES, 2))
                 builder.store(builder.add(builder.load(total), added), total)
-        totals = _added_up(builder, [builder.load(total) for total in sums])
-        numbers = builder.sitofp(totals, ir.VectorType(ir.FloatType(), _LANES // 2))
+        loaded = [builder.load(total) for total in sums]
+        if _LONG:
+            loaded = [_folded(builder, total, total, range(8), range(8, 16)) for total in loaded]
+        eights = [_added_up(builder, loaded[at : at + 8]) for at in range(0, len(loaded), 8)]
+        numbers = [builder.sitofp(eight, ir.VectorType(ir.FloatType(), 8)) for eight in eights]
         places = (
             builder.gep(row, [builder.add(j, _SIZE(k))])
             for row in rows(5, out, p, abreast)[0]
             for k in range(wide)
         )
         for at, place in enumerate(places):
-            number = builder.extract_element(numbers, _WHOLE(at))
+            number = builder.extract_element(numbers[at // 8], _WHOLE(at % 8))
             builder.store(builder.fmul(unit, number), place)
         return context.get_dummy_value()
 
@@ -80,7 +86,7 @@ def _dots(abreast: int, wide: int) -> Any:
 
 
 def _lanes(builder: Any, row: Any, k: Any) -> Any:
-    """Sixteen numbers of a row from the k-th on, as int32."""
+    """As many numbers of a row as there are lanes, from the k-th on, as int32."""
     where = builder.bitcast(builder.gep(row, [k]), ir.VectorType(_SHORT, _LANES).as_pointer())
     return builder.sext(builder.load(where, align=2), ir.VectorType(_WHOLE, _LANES))
 
@@ -104,7 +110,8 @@ def _vector(kind: Any, numbers: Sequence[int]) -> Any:
     return ir.Constant(ir.VectorType(kind, len(numbers)), list(numbers))
 
 
-_write_some, _write_one = _dots(_ABREAST, _WIDE), _dots(1, 1)
+_write_block, _write_row = _dots(_ABREAST, _WIDE), _dots(1, _WIDE)
+_write_column, _write_one = _dots(_ABREAST, 1), _dots(1, 1)
 
 
 @compiled
@@ -116,10 +123,14 @@ def inner_products(left: Any, right: Any, unit: Any, out: Any) -> None:
         even = last - (last - first) % _WIDE
         most = rows - rows % _ABREAST
         for p in range(0, most, _ABREAST):
-            for j in range(first, even, _WIDE):
-                _write_some(left, p, right, j, unit, out)
-        for p in range(rows):
-            for j in range(even if p < most else first, last):
+            for j in range(first, even if p else first, _WIDE):
+                _write_block(left, p, right, j, unit, out)
+            for j in range(even if p else first, last):
+                _write_column(left, p, right, j, unit, out)
+        for p in range(most, rows):
+            for j in range(first, even if p else first, _WIDE):
+                _write_row(left, p, right, j, unit, out)
+            for j in range(even if p else first, last):
                 _write_one(left, p, right, j, unit, out)
         if size % _LANES:
             for p in range(rows):

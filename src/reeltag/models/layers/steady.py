@@ -7,6 +7,7 @@ from scipy import sparse
 from torch import Tensor
 
 from reeltag.data.ragged import Ragged
+from reeltag.models.layers.fused import available
 
 
 class SteadyProduct:
@@ -31,12 +32,26 @@ class SteadyProduct:
         return product
 
 
-def sparse_product(left: Ragged, values: Tensor, right: Tensor) -> Tensor:
-    """left, B rows of columns with `values`, @ right (n, C): each row is added up in its order."""
+def sparse_product(
+    left: Ragged, values: Tensor, right: Tensor, columns: Tensor, start: Tensor
+) -> Tensor:
+    """start (H,), and left, B rows of rows with `values`, @ right (n, C), at `columns` (C,).
+
+    (B, H); each product is added up in its order, then added to `start`.
+    """
+    if values.device.type == "cpu" and available():
+        from reeltag.models.layers import list_kernels
+
+        out = torch.empty(len(left), len(start))
+        given = left.values, values, left.offsets, right, columns, start, out
+        list_kernels.add_rows(*(part.contiguous().numpy() for part in given))
+        return out
     if values.device.type == "cpu":
         parts = values.numpy(), left.values.numpy(), left.offsets.numpy()
         rows = sparse.csr_matrix(parts, shape=(len(left), len(right)))
-        return torch.from_numpy(rows @ right.contiguous().numpy())
-    added = right[left.values] * values.unsqueeze(1)
-    empty = right.new_zeros(len(left), right.shape[1])
-    return empty.index_add_(0, left.row_of_value, added)
+        sums = torch.from_numpy(rows @ right.contiguous().numpy())
+    else:
+        added = right[left.values] * values.unsqueeze(1)
+        sums = right.new_zeros(len(left), right.shape[1])
+        sums.index_add_(0, left.row_of_value, added)
+    return start.repeat(len(left), 1).index_add_(1, columns, sums)

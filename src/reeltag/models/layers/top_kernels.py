@@ -17,13 +17,15 @@ from reeltag.models.layers.compiled import compiled
 _SIGN = np.uint32(1 << 31)
 _LOW = np.uint64((1 << 32) - 1)
 _SHIFT = np.uint64(32)
-_WIDE = 6
+_WIDE = 12
 """Times as long as what is wanted are the lines in which `top_columns` lays out a row."""
 _LINE = 256
 """At least so long, for the sake of loops along them."""
+_FEW = 16
+"""Rows that share a table of all columns."""
 _LARGEST = np.int32((1 << 31) - 1)
 _LEAST = np.int32(-0x7F800001)
-"""Where -inf, and what is no number, stand in the order of `_in_order`."""
+"""Where -inf, and what is no number, stand."""
 
 
 @numba.njit(cache=True, inline="always")
@@ -45,50 +47,85 @@ def _smallest(keys: Any, most: int) -> Any:
     return keys[:most]
 
 
+@numba.njit(cache=True, inline="always")
+def _place(value: Any) -> Any:
+    """A whole number: these are ordered as the numbers are, and what is none as -inf."""
+    bits = np.float32(value + np.float32(0)).view(np.int32)  # -0 + 0 is 0
+    place = np.int32(bits ^ (np.int32(bits >> np.int32(31)) & _LARGEST))
+    return place if value == value else _LEAST
+
+
 @numba.njit(cache=True)
-def _in_order(row: Any, order: Any, maxima: Any) -> None:
-    """Whole numbers that are ordered as the row's, into `order`; the largest down its lines."""
-    wide = len(maxima)
+def _down(row: Any, wide: int) -> Any:
+    """The row in lines of `wide` columns, one below the other: the largest place down each."""
+    maxima = np.full(wide, _LEAST, np.int32)
     for start in range(0, len(row), wide):
-        line, into = row[start : start + wide], order[start : start + wide]
+        line = row[start : start + wide]
         for j in range(len(line)):
-            bits = np.float32(line[j] + np.float32(0)).view(np.int32)  # -0 + 0 is 0
-            place = np.int32(bits ^ (np.int32(bits >> np.int32(31)) & _LARGEST))
-            into[j] = place if line[j] == line[j] else _LEAST
-            maxima[j] = max(maxima[j], into[j])
+            maxima[j] = max(maxima[j], _place(line[j]))
+    return maxima
 
 
 @numba.njit(cache=True)
-def _kth_largest(numbers: Any, k: int) -> Any:
-    """By halving where it may lie: a count of all numbers is sixteen of them in an instruction."""
-    low, high = np.int64(numbers.min()), np.int64(numbers.max())
+def _bound(places: Any, least: int, most: int) -> Any:
+    """A number that `least` to `most` places reach, or the `least`-th largest of them.
+
+    By halving where it may lie: a count of all places is sixteen of them in an instruction.
+    """
+    low, high = np.int64(places.min()), np.int64(places.max())
     while low < high:
         middle = np.int32((low + high + 1) >> 1)
         count = np.int32(0)
-        for i in range(len(numbers)):
-            count += np.int32(numbers[i] >= middle)
-        if count >= k:
+        for i in range(len(places)):
+            count += np.int32(places[i] >= middle)
+        if count >= least:
             low = np.int64(middle)
+            if count <= most:
+                break
         else:
             high = np.int64(middle) - 1
     return np.int32(low)
+
+
+@numba.njit(cache=True)
+def _sort(places: Any, columns: Any, out: Any) -> None:
+    """`columns` by falling places into `out`, equal ones as they came: digit by digit."""
+    count, highest = len(places), np.int64(places.max())
+    span, digit, now = highest - np.int64(places.min()), 0, 0
+    keys, carried = np.empty((2, count), np.int64), np.empty((2, count), np.int64)
+    starts = np.empty(257, np.int64)
+    for i in range(count):
+        keys[0, i], carried[0, i] = highest - places[i], columns[i]
+    while span >> digit:
+        starts[:] = 0
+        for i in range(count):
+            starts[((keys[now, i] >> digit) & 255) + 1] += 1
+        for value in range(1, 256):
+            starts[value] += starts[value - 1]
+        for i in range(count):
+            value = (keys[now, i] >> digit) & 255
+            at = starts[value]
+            starts[value] += 1
+            keys[1 - now, at], carried[1 - now, at] = keys[now, i], carried[now, i]
+        digit, now = digit + 8, 1 - now
+    for i in range(count):
+        out[i] = carried[now, i]
 
 
 @compiled
 def top_columns(scores: Any, out: Any) -> None:
     """Of rows (B, H), into out (B, most): no column is sorted that is not among the first.
 
-    Each row is laid out in lines of `wide` columns; the most-th largest of the maxima down the
-    lines is a lower bound of the most-th largest of all. Fewer than `most` maxima are above it,
-    and only there is anything that is.
+    Each row is laid out in lines of `wide` columns; what `most` of the maxima down the lines
+    reach, `most` columns reach. Few maxima are above it, and only there is anything that is.
     """
     rows, width = scores.shape
     most = out.shape[1]
     wide = min(width, max(_WIDE * most, _LINE))
     for p in prange(rows):
-        order, maxima = np.empty(width, np.int32), np.full(wide, _LEAST, np.int32)
-        _in_order(scores[p], order, maxima)
-        bound = _kth_largest(maxima, most)
+        row = scores[p]
+        maxima = _down(row, wide)
+        bound = _bound(maxima, most, most + most // 8)
         high, lines = np.empty(wide, np.int64), 0
         for j in range(wide):
             high[lines] = j
@@ -99,22 +136,18 @@ def top_columns(scores: Any, out: Any) -> None:
             for line in range(lines):
                 column = start + high[line]
                 if column < width:
-                    columns[found], places[found] = column, order[column]
-                    found += order[column] >= bound
-        bound = _kth_largest(places[:found], most)
-        ties = most
+                    columns[found], places[found] = column, _place(row[column])
+                    found += places[found] >= bound
+        bound = _bound(places[:found], most, most)
+        ties, count = most, 0
         for i in range(found):
             ties -= places[i] > bound
-        keys, count = np.empty(found, np.uint64), 0
         for i in range(found):  # by rising columns: of equal numbers the first ones are kept
-            first = np.uint64(np.int64(_LARGEST) - np.int64(places[i]))
-            keys[count] = (first << _SHIFT) | np.uint64(columns[i])
-            tie = places[i] == bound
-            count += places[i] > bound or (tie and ties > 0)
+            place, tie = places[i], places[i] == bound
+            columns[count], places[count] = columns[i], place
+            count += place > bound or (tie and ties > 0)
             ties -= tie
-        keys = np.sort(keys[:most])
-        for place in range(most):
-            out[p, place] = np.int64(keys[place] & _LOW)
+        _sort(places[:most], columns[:most], out[p])
 
 
 @compiled
@@ -152,13 +185,18 @@ def at_listed(
     columns: Any, values: Any, offsets: Any, usual: Any, scale: Any, asked: Any, out: Any
 ) -> None:
     """The numbers of the columns `asked` (B, C), of what `top_listed` describes."""
-    for p in prange(out.shape[0]):
-        found = np.full(len(usual), -1, np.int64)
-        for i in range(offsets[p], offsets[p + 1]):
-            found[columns[i]] = i
-        for k in range(out.shape[1]):
-            i = found[asked[p, k]]
-            out[p, k] = values[i] if i >= 0 else scale[p] * usual[asked[p, k]]
+    rows = out.shape[0]
+    for few in prange((rows + _FEW - 1) // _FEW):
+        where = np.full(len(usual), -1, np.int32)
+        for p in range(few * _FEW, min(rows, (few + 1) * _FEW)):
+            start, end = offsets[p], offsets[p + 1]
+            for i in range(start, end):
+                where[columns[i]] = i - start
+            for k in range(out.shape[1]):
+                i = where[asked[p, k]]
+                out[p, k] = values[start + i] if i >= 0 else scale[p] * usual[asked[p, k]]
+            for i in range(start, end):
+                where[columns[i]] = -1
 
 
 @compiled
