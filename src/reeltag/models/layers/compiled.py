@@ -10,6 +10,10 @@ from typing import Any
 
 import numba
 import torch
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 _ONE = Lock()
 """Not every pool of threads that numba may have found stands two callers."""
@@ -44,3 +48,23 @@ def _renamed(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     copy = FunctionType(code, known, name, function.__defaults__, function.__closure__)
     copy.__qualname__ = name
     return copy
+
+
+@intrinsic
+def prefetch(typing: Any, array: Any, place: Any) -> Any:
+    """In a compiled loop: have the processor fetch the C-ordered array's number at `place`.
+
+    It goes on meanwhile. Of nothing but what it waits for later, so any place will do.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, place = arguments
+        whole = ir.IntType(32)
+        made = context.make_array(signature.args[0])(context, builder, array)
+        where = builder.bitcast(builder.gep(made.data, [place]), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [where.type, whole, whole, whole])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(fetch, [where, whole(0), whole(3), whole(1)])  # to read, to keep, a number
+        return context.get_dummy_value()
+
+    return types.void(array, place), generate

@@ -8,6 +8,7 @@ import numpy as np
 from numba import prange
 
 from reeltag.models.layers.compiled import compiled
+from reeltag.models.layers.list_kernels import AHEAD, fetch
 
 
 @compiled
@@ -42,12 +43,17 @@ def add_listed(
         seen = np.zeros(len(start), np.bool_)
         first, count = room[p], 0
         for k in range(offsets[p], offsets[p + 1]):
+            if k + AHEAD < len(asked):
+                following = asked[k + AHEAD]
+                fetch(columns, weights, starts[following], starts[following + 1])
+            by = weight[k]
             for place in range(starts[asked[k]], starts[asked[k] + 1]):
-                column, value = columns[place], weight[k] * weights[place]
+                at = np.uint64(place)  # none is counted from the end
+                column, value = np.uint64(columns[at]), by * weights[at]
                 if not seen[column]:
                     seen[column] = True
                     total[column] = start[column]
-                    found[first + count] = column
+                    found[first + count] = np.int64(column)
                     count += 1
                 if not largest:
                     total[column] += value
