@@ -19,6 +19,7 @@ import torch
 
 from benchmarks.drawn import Drawn, register
 from benchmarks.measure import figure, median_ms, p99_ms
+from reeltag.data.corpus import Corpus, Posts
 from reeltag.data.dataset import Dataset
 from reeltag.data.feature import Feature
 from reeltag.data.ragged import Ragged
@@ -71,7 +72,8 @@ def _speed(trainee: Trainee) -> dict[str, dict[str, Any]]:
     one = corpus.batch(posts, torch.tensor([3]))
     answer = p99_ms(lambda: top_k(model.scored(one), 10))
     seen = iter(range(100))
-    shown = median_ms(lambda: _shown(trainee, next(seen)), 90)
+    assert isinstance(model, Observing)
+    shown = median_ms(lambda: _shown(model, corpus, posts, next(seen)), 90)
     return {
         "house_posts_per_second": figure(
             rate, "posts/s", 1500, "test part; candidates, trees, metrics", want="above"
@@ -81,10 +83,9 @@ def _speed(trainee: Trainee) -> dict[str, dict[str, Any]]:
     }
 
 
-def _shown(trainee: Trainee, post: int) -> None:
-    posts, one = trainee.corpus.part("test"), torch.tensor([post])
-    assert isinstance(trainee.model, Observing)
-    trainee.model.observe(trainee.corpus.batch(posts, one), posts.hashtags.select(one))
+def _shown(model: Observing, corpus: Corpus, posts: Posts, post: int) -> None:
+    one = torch.tensor([post])
+    model.observe(corpus.batch(posts, one), posts.hashtags.select(one))
 
 
 def _searched(posts: int) -> dict[str, Any]:

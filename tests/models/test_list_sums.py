@@ -30,6 +30,9 @@ def test_lists_are_summed(posts: int, compiled: bool, monkeypatch: pytest.Monkey
     rows[owner, term] = weight
     found = ListSums()(lists, weights, 25, posts, owner, term, weight)
     torch.testing.assert_close(found, rows @ table)
+    into = torch.ones(posts, 25)
+    assert ListSums()(lists, weights, 25, posts, owner, term, weight, into) is into
+    torch.testing.assert_close(into, 1 + found)
 
 
 def test_compiled_or_not_the_bits_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ class Comparing(Sharing):
         parts = [weight * of(cosines[part]) for part, weight in self.shares.items()]
         total = parts[0]
         for part in parts[1:]:
-            total = total + part
+            total += part  # made above: nobody else's
         return total
 
     def observe(self, posts: PostBatch, hashtags: Ragged) -> None:

@@ -87,8 +87,8 @@ class TagNames(Explaining, Observing):
     def encode(self, posts: PostBatch) -> Encoded:
         c = self.config
         scores: Tensor = self.pieces(posts.pieces).pow_(c.power)
-        scores.add_(self.wholes(posts.pieces), alpha=c.exact)
-        scores.add_(self.words(posts.words), alpha=c.words)
+        self.wholes(posts.pieces, c.exact, scores)
+        self.words(posts.words, c.words, scores)
         return {"scores": scores.add_(by_use(self.uses, 1e-6))}
 
     def score_all(self, encoded: Encoded) -> Tensor:

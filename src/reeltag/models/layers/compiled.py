@@ -50,11 +50,10 @@ def _renamed(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     return copy
 
 
-@intrinsic
-def prefetch(typing: Any, array: Any, place: Any) -> Any:
+def _prefetch(typing: Any, array: Any, place: Any) -> Any:
     """In a compiled loop: have the processor fetch the C-ordered array's number at `place`.
 
-    It goes on meanwhile. Of nothing but what it waits for later, so any place will do.
+    It goes on meanwhile. Nothing is read, so a place beyond the end does no harm.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -68,3 +67,6 @@ def prefetch(typing: Any, array: Any, place: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, place), generate
+
+
+prefetch: Any = intrinsic(_prefetch)

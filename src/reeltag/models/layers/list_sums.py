@@ -34,19 +34,24 @@ class ListSums:
         owner: Tensor,
         asked: Tensor,
         weight: Tensor,
+        into: Tensor | None = None,
     ) -> Tensor:
         """Sum `lists` (L rows of columns) with `weights` of their values.
 
         (m,) each: `owner`, the post that asks, ascending; `asked`, the list; `weight` of it.
+        into: a table (posts, columns) to which it is all added, which is then given back.
         """
         if weights.device.type == "cpu":
             offsets = torch.searchsorted(owner, torch.arange(posts + 1))
             if available():
-                return _compiled(lists, weights, columns, offsets, asked, weight)
+                sums = torch.zeros(posts, columns) if into is None else into
+                return _compiled(lists, weights, offsets, asked, weight, sums)
             parts = weight.numpy(), asked.int().numpy(), offsets.int().numpy()
             rows = sparse.csr_matrix(parts, shape=(posts, len(lists)))
-            return torch.from_numpy((rows @ self._table(lists, weights, columns)).toarray())
-        sums = torch.zeros(posts, columns, device=weights.device)
+            table = rows @ self._table(lists, weights, columns)
+            sums = torch.from_numpy(table.toarray())
+            return sums if into is None else into.add_(sums)
+        sums = torch.zeros(posts, columns, device=weights.device) if into is None else into
         if not len(asked) or not columns:
             return sums
         ends = torch.cumsum(lists.lengths_of(asked), 0)
@@ -72,11 +77,10 @@ class ListSums:
 
 
 def _compiled(
-    lists: Ragged, weights: Tensor, columns: int, offsets: Tensor, asked: Tensor, weight: Tensor
+    lists: Ragged, weights: Tensor, offsets: Tensor, asked: Tensor, weight: Tensor, sums: Tensor
 ) -> Tensor:
     from reeltag.models.layers import list_kernels
 
-    sums = torch.zeros(len(offsets) - 1, columns)
     parts = lists.values, weights, lists.offsets, offsets, asked, weight, sums
     list_kernels.add_lists(*(part.numpy() for part in parts))
     return sums

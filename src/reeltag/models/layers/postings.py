@@ -66,10 +66,15 @@ class TermIndex(nn.Module):
         found = self.terms[place] == posts.values
         return owner[found], place[found]
 
-    def score(self, posts: int, owner: Tensor, term: Tensor, weight: Tensor) -> Tensor:
-        """Σ over common terms of weight · weight in the index: (posts, rows). `owner` ascends."""
+    def score(
+        self, posts: int, owner: Tensor, term: Tensor, weight: Tensor, into: Tensor | None = None
+    ) -> Tensor:
+        """Σ over common terms of weight · weight in the index: (posts, rows). `owner` ascends.
+
+        It is added to `into`, where that is given.
+        """
         lists = Ragged(self.rows, self.offsets)
-        scores = self._sums(lists, self.weights, int(self.count), posts, owner, term, weight)
+        scores = self._sums(lists, self.weights, int(self.count), posts, owner, term, weight, into)
         return self._with_recent(scores, owner, term, weight)
 
     def _with_recent(self, scores: Tensor, owner: Tensor, term: Tensor, weight: Tensor) -> Tensor:
@@ -167,9 +172,11 @@ class Shares(TermIndex):
         total = importance.new_zeros(len(rows)).index_add(0, owner, importance)
         self.store(len(rows), owner, term, importance / total[owner])
 
-    def forward(self, posts: Ragged) -> Tensor:
+    def forward(self, posts: Ragged, by: float = 1.0, into: Tensor | None = None) -> Tensor:
+        """`by` times the shares, added to `into` where that is given."""
         owner, term = self.known(posts)
-        return self.score(len(posts), owner, term, self.weights.new_ones(len(term)))
+        weight = self.weights.new_full((len(term),), by)
+        return self.score(len(posts), owner, term, weight, into)
 
     def common(self, posts: Ragged, row: int) -> Tensor:
         """The terms that the one post has in common with `row`, those that count most first."""

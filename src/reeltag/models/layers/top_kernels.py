@@ -1,7 +1,7 @@
 """Arrays in, the columns of each row's largest numbers out: loops that numba compiles.
 
-Numbers are compared by keys of 64 bits, the smallest first: the number's bits, turned so that
-larger numbers come first (what is none is -inf), then its column.
+Numbers are compared by their places, whole numbers in the same order, or by keys of 64 bits, the
+smallest first: a place, turned so that larger ones come first, then the column.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from numba import prange
 
 from reeltag.models.layers.compiled import compiled
 
-_SIGN = np.uint32(1 << 31)
 _LOW = np.uint64((1 << 32) - 1)
 _SHIFT = np.uint64(32)
+_DIGIT, _NEXT = np.uint64(255), np.uint64(1)
 _WIDE = 12
 """Times as long as what is wanted are the lines in which `top_columns` lays out a row."""
 _LINE = 256
@@ -29,30 +29,37 @@ _LEAST = np.int32(-0x7F800001)
 
 
 @numba.njit(cache=True, inline="always")
-def _key(value: Any, column: Any) -> Any:
-    if value != value:
-        value = -np.float32(np.inf)
-    bits = np.float32(value + np.float32(0)).view(np.uint32)  # -0 + 0 is 0
-    if bits < _SIGN:
-        bits = ~(bits | _SIGN)
-    return (np.uint64(bits) << _SHIFT) | np.uint64(column)
-
-
-@numba.njit(cache=True)
-def _smallest(keys: Any, most: int) -> Any:
-    """The `most` smallest keys, ascending."""
-    if len(keys) > 2 * most:
-        keys = keys[keys <= np.partition(keys, most - 1)[most - 1]]
-    keys.sort()
-    return keys[:most]
-
-
-@numba.njit(cache=True, inline="always")
 def _place(value: Any) -> Any:
     """A whole number: these are ordered as the numbers are, and what is none as -inf."""
     bits = np.float32(value + np.float32(0)).view(np.int32)  # -0 + 0 is 0
     place = np.int32(bits ^ (np.int32(bits >> np.int32(31)) & _LARGEST))
     return place if value == value else _LEAST
+
+
+@numba.njit(cache=True, inline="always")
+def _key(place: Any, column: Any) -> Any:
+    return (np.uint64(np.int64(_LARGEST) - np.int64(place)) << _SHIFT) | np.uint64(column)
+
+
+@numba.njit(cache=True)
+def _sorted(keys: Any, bit: Any) -> Any:
+    """Keys in order, which lie in the order of their bits below `bit`: digit by digit."""
+    count, starts, others = len(keys), np.empty(257, np.int64), np.empty_like(keys)
+    for at in range(bit, 64, 8):
+        digit = np.uint64(at)
+        starts[:] = 0
+        for i in range(count):
+            starts[((keys[i] >> digit) & _DIGIT) + _NEXT] += 1
+        if count == 0 or starts[((keys[0] >> digit) & _DIGIT) + _NEXT] == count:
+            continue  # the same in all
+        for value in range(1, 256):
+            starts[value] += starts[value - 1]
+        for i in range(count):
+            value = (keys[i] >> digit) & _DIGIT
+            others[starts[value]] = keys[i]
+            starts[value] += 1
+        keys, others = others, keys
+    return keys
 
 
 @numba.njit(cache=True)
@@ -87,31 +94,6 @@ def _bound(places: Any, least: int, most: int) -> Any:
     return np.int32(low)
 
 
-@numba.njit(cache=True)
-def _sort(places: Any, columns: Any, out: Any) -> None:
-    """`columns` by falling places into `out`, equal ones as they came: digit by digit."""
-    count, highest = len(places), np.int64(places.max())
-    span, digit, now = highest - np.int64(places.min()), 0, 0
-    keys, carried = np.empty((2, count), np.int64), np.empty((2, count), np.int64)
-    starts = np.empty(257, np.int64)
-    for i in range(count):
-        keys[0, i], carried[0, i] = highest - places[i], columns[i]
-    while span >> digit:
-        starts[:] = 0
-        for i in range(count):
-            starts[((keys[now, i] >> digit) & 255) + 1] += 1
-        for value in range(1, 256):
-            starts[value] += starts[value - 1]
-        for i in range(count):
-            value = (keys[now, i] >> digit) & 255
-            at = starts[value]
-            starts[value] += 1
-            keys[1 - now, at], carried[1 - now, at] = keys[now, i], carried[now, i]
-        digit, now = digit + 8, 1 - now
-    for i in range(count):
-        out[i] = carried[now, i]
-
-
 @compiled
 def top_columns(scores: Any, out: Any) -> None:
     """Of rows (B, H), into out (B, most): no column is sorted that is not among the first.
@@ -139,15 +121,18 @@ def top_columns(scores: Any, out: Any) -> None:
                     columns[found], places[found] = column, _place(row[column])
                     found += places[found] >= bound
         bound = _bound(places[:found], most, most)
-        ties, count = most, 0
+        ties = most
         for i in range(found):
             ties -= places[i] > bound
+        keys, count = np.empty(found, np.uint64), 0
         for i in range(found):  # by rising columns: of equal numbers the first ones are kept
-            place, tie = places[i], places[i] == bound
-            columns[count], places[count] = columns[i], place
-            count += place > bound or (tie and ties > 0)
+            keys[count] = _key(places[i], columns[i])
+            tie = places[i] == bound
+            count += places[i] > bound or (tie and ties > 0)
             ties -= tie
-        _sort(places[:most], columns[:most], out[p])
+        keys = _sorted(keys[:most], 32)
+        for place in range(most):
+            out[p, place] = np.int64(keys[place] & _LOW)
 
 
 @compiled
@@ -159,19 +144,23 @@ def top_listed(
     for p in prange(out.shape[0]):
         start, count = offsets[p], offsets[p + 1] - offsets[p]
         listed = np.zeros(len(usual), np.bool_)
-        keys = np.empty(count, np.uint64)
+        places = np.empty(count, np.int32)
         for i in range(count):
-            column = columns[start + i]
-            listed[column] = True
-            keys[i] = _key(values[start + i], column)
-        keys = _smallest(keys, most)
+            listed[columns[start + i]] = True
+            places[i] = _place(values[start + i])
+        bound = _bound(places, most, most) if count > most else _LEAST
+        keys, kept = np.empty(count, np.uint64), 0
+        for i in range(count):
+            keys[kept] = _key(places[i], columns[start + i])
+            kept += places[i] >= bound
+        keys = _sorted(keys[:kept], 0)
         i, t = 0, 0
         for place in range(most):
             while t < len(order) and listed[order[t]]:
                 t += 1
             other = np.uint64((1 << 64) - 1)
             if t < len(order):
-                other = _key(scale[p] * usual[order[t]], order[t])
+                other = _key(_place(scale[p] * usual[order[t]]), order[t])
             if i < len(keys) and keys[i] < other:
                 other = keys[i]
                 i += 1
