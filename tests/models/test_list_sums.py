@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from reeltag.data.ragged import Ragged
-from reeltag.models.layers import list_sums
+from reeltag.models.layers import list_sums, steady
 from reeltag.models.layers.list_sums import ListSums
+from reeltag.models.layers.steady import sparse_product
 
 
 def asked(posts: int) -> tuple[Ragged, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -41,3 +42,23 @@ def test_compiled_or_not_the_bits_are_equal(monkeypatch: pytest.MonkeyPatch) -> 
     compiled = sums(lists, weights, 25, 9, owner, term, weight)
     monkeypatch.setattr(list_sums, "available", lambda: False)
     assert torch.equal(sums(lists, weights, 25, 9, owner, term, weight), compiled)
+
+
+@pytest.mark.parametrize("posts", [0, 1, 9])
+def test_rows_are_added_at_their_columns(posts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, owner, row, weight = asked(posts)
+    numbers = torch.Generator().manual_seed(1)
+    table, start = torch.rand(40, 12, generator=numbers), torch.rand(25, generator=numbers)
+    columns = torch.randperm(25, generator=numbers)[:12].sort().values
+    left = Ragged.from_pairs(owner, row, posts)
+    found = sparse_product(left, weight, table, columns, start)
+    rows = torch.zeros(posts, 40)
+    rows[owner, row] = weight
+    whole = torch.zeros(40, 25)
+    whole[:, columns] = table
+    torch.testing.assert_close(found, start + rows @ whole)
+    untouched = torch.ones(25, dtype=torch.bool)
+    untouched[columns] = False
+    assert torch.equal(found[:, untouched], start[untouched].expand(posts, -1))
+    monkeypatch.setattr(steady, "available", lambda: False)
+    assert torch.equal(sparse_product(left, weight, table, columns, start), found)

@@ -19,10 +19,18 @@ from numba.extending import intrinsic
 
 from reeltag.models.layers.compiled import compiled
 
+
+def _has_long_registers() -> bool:
+    """Whether the processor has twice as many registers, each twice as long, as is usual."""
+    try:
+        return bool(get_host_cpu_features().get("avx512bw"))
+    except RuntimeError:  # LLVM cannot tell of every kind of processor
+        return False
+
+
 _TILE = 32
 """Rows of the right table that stay near the processor while all of the left pass."""
-_LONG = bool(get_host_cpu_features().get("avx512bw"))
-"""Whether the processor has twice as many registers, each twice as long, as is usual."""
+_LONG = _has_long_registers()
 _LANES = 32 if _LONG else 16
 _ABREAST, _WIDE = 4, 4 if _LONG else 2
 """Rows of the left and of the right that meet at once: each is read once for all of the others,

@@ -39,7 +39,8 @@ class ListSums:
         """Sum `lists` (L rows of columns) with `weights` of their values.
 
         (m,) each: `owner`, the post that asks, ascending; `asked`, the list; `weight` of it.
-        into: a table (posts, columns) to which it is all added, which is then given back.
+        into: a table (posts, columns) to which it is all added, which is then given back: list by
+        list where it is compiled, else at once, so that last digits may differ.
         """
         if weights.device.type == "cpu":
             offsets = torch.searchsorted(owner, torch.arange(posts + 1))

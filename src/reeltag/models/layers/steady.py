@@ -35,9 +35,10 @@ class SteadyProduct:
 def sparse_product(
     left: Ragged, values: Tensor, right: Tensor, columns: Tensor, start: Tensor
 ) -> Tensor:
-    """start (H,), and left, B rows of rows with `values`, @ right (n, C), at `columns` (C,).
+    """start (H,) for each of B posts, and at `columns` (C,) of it `left` @ right (n, C): (B, H).
 
-    (B, H); each product is added up in its order, then added to `start`.
+    left: which rows of `right` each post asks for, with `values` of all of them. A post's rows
+    are added up in their order, then added to `start`.
     """
     if values.device.type == "cpu" and available():
         from reeltag.models.layers import list_kernels

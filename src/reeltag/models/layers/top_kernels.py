@@ -21,7 +21,7 @@ _WIDE = 12
 """Times as long as what is wanted are the lines in which `top_columns` lays out a row."""
 _LINE = 256
 """At least so long, for the sake of loops along them."""
-_FEW = 16
+_TOGETHER = 16
 """Rows that share a table of all columns."""
 _LARGEST = np.int32((1 << 31) - 1)
 _LEAST = np.int32(-0x7F800001)
@@ -175,9 +175,9 @@ def at_listed(
 ) -> None:
     """The numbers of the columns `asked` (B, C), of what `top_listed` describes."""
     rows = out.shape[0]
-    for few in prange((rows + _FEW - 1) // _FEW):
+    for part in prange((rows + _TOGETHER - 1) // _TOGETHER):
         where = np.full(len(usual), -1, np.int32)
-        for p in range(few * _FEW, min(rows, (few + 1) * _FEW)):
+        for p in range(part * _TOGETHER, min(rows, (part + 1) * _TOGETHER)):
             start, end = offsets[p], offsets[p + 1]
             for i in range(start, end):
                 where[columns[i]] = i - start
